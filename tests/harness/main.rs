@@ -1,0 +1,1 @@
+//! The harness, tested from outside.
