@@ -1,0 +1,38 @@
+//! The append-only list of what was observed and done in a run, in memory and as `history.jsonl`.
+//!
+//! Observers, clients, backends and the runner write through a [`Recorder`]; checks read a [`History`].
+
+mod file;
+mod kernel;
+mod listeners;
+mod operation;
+mod record;
+mod recorder;
+
+pub use file::{FORMAT_VERSION, HistoryError, PlannedCase, RunInfo};
+pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
+pub use listeners::{Edge, EdgeKind, Listeners, PortTimeline};
+pub use operation::{
+    Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
+};
+pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
+pub use recorder::Recorder;
+
+/// A run as it was recorded: what it was, and every record in the order of time.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What was run, on what, by which version.
+    pub run: RunInfo,
+    /// In the order of [`Record::at`]; records of one moment stand in the order of arrival.
+    pub records: Vec<Record>,
+    /// The file broke off within this line (counted from 1); everything before it is here.
+    pub cut_at_line: Option<usize>,
+}
+
+impl History {
+    /// Puts records in the order of time: observers append what the kernel stamped a little earlier.
+    pub fn new(run: RunInfo, mut records: Vec<Record>) -> Self {
+        records.sort_by_key(|record| record.at);
+        Self { run, records, cut_at_line: None }
+    }
+}
