@@ -51,14 +51,14 @@ fn build(workspace: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     }
     let job = Job {
         workspace: workspace.to_owned(),
-        target_dir: out.join("ebpf"),
+        log: out.join("ebpf.log"),
         arch: env::var("CARGO_CFG_TARGET_ARCH")?,
         flags: Vec::new(),
     };
     toolchain.build(&job).map_err(|error| {
         // The cause may lie outside of the sources (no network, a full disk): cargo runs a build script again whose watched
         // file does not exist.
-        println!("cargo:rerun-if-changed={}", out.join("ebpf/try-again").display());
+        println!("cargo:rerun-if-changed={}", out.join("try-again").display());
         error.into()
     })
 }

@@ -109,19 +109,12 @@ impl Compiler {
 
     fn rustup_nightly() -> Result<Self, Lack> {
         let rustup = in_path("rustup")
-            .or_else(|| {
-                home()
-                    .map(|home| home.join(".cargo/bin/rustup"))
-                    .filter(|path| path.exists())
-            })
+            .or_else(|| home().map(|home| home.join(".cargo/bin/rustup")).filter(|path| path.exists()))
             .ok_or_else(|| Lack::Program("rustup".to_owned()))?;
         let sysroot = PathBuf::from(output(&rustup, ["run", "nightly", "rustc", "--print", "sysroot"])?.trim());
         let sources = sysroot.join("lib/rustlib/src/rust/library/core");
         if !sources.exists() {
-            return Err(Lack::Core {
-                what: "rust-src",
-                path: sources,
-            });
+            return Err(Lack::Core { what: "rust-src", path: sources });
         }
         Self::with(Origin::RustupNightly, &sysroot.join("bin"), &sysroot.join("lib"))
     }
@@ -129,10 +122,7 @@ impl Compiler {
     fn debian() -> Result<Self, Lack> {
         let core = Path::new("/usr/lib/rustlib").join(TARGET).join("lib");
         if !core.exists() {
-            return Err(Lack::Core {
-                what: "core for bpfel-unknown-none",
-                path: core,
-            });
+            return Err(Lack::Core { what: "core for bpfel-unknown-none", path: core });
         }
         let libraries = format!("/usr/lib/{}-linux-gnu", env::consts::ARCH);
         Self::with(Origin::Debian, Path::new("/usr/bin"), Path::new(&libraries))
@@ -150,13 +140,7 @@ impl Compiler {
             return Err(Lack::Llvm { version, llvm });
         }
         let llvm = llvm_library(libraries).ok_or_else(|| Lack::Library(libraries.to_owned()))?;
-        Ok(Self {
-            origin,
-            version,
-            cargo,
-            rustc,
-            llvm,
-        })
+        Ok(Self { origin, version, cargo, rustc, llvm })
     }
 }
 
@@ -179,39 +163,25 @@ fn output<const N: usize>(program: &Path, args: [&str; N]) -> Result<String, Lac
     let run = run.map_err(|error| Lack::Failed(shown.clone(), error.to_string()))?;
     if !run.status.success() {
         let stderr = String::from_utf8_lossy(&run.stderr);
-        return Err(Lack::Failed(
-            shown,
-            stderr.lines().next().unwrap_or("no message").to_owned(),
-        ));
+        return Err(Lack::Failed(shown, stderr.lines().next().unwrap_or("no message").to_owned()));
     }
     Ok(String::from_utf8_lossy(&run.stdout).into_owned())
 }
 
 /// Release and LLVM version out of `rustc -vV`; empty where the line is lacking.
 fn versions(verbose: &str) -> (String, String) {
-    let field = |name: &str| {
-        verbose
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let field =
+        |name: &str| verbose.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
     (field("release:"), field("LLVM version:"))
 }
 
 /// The shared library itself; the `libLLVM-22*.so` beside it may be a linker script, which cannot be loaded.
 fn llvm_library(folder: &Path) -> Option<PathBuf> {
     let prefix = format!("libLLVM.so.{LLVM_MAJOR}");
-    let files = fs::read_dir(folder)
-        .ok()?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path());
-    files.into_iter().find(|path| {
-        path.file_name()
-            .and_then(OsStr::to_str)
-            .is_some_and(|name| name.starts_with(&prefix))
-    })
+    let files = fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    files
+        .into_iter()
+        .find(|path| path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&prefix)))
 }
 
 #[cfg(test)]
@@ -236,15 +206,9 @@ mod tests {
     fn both_reasons_reach_the_message() {
         let error = NoCompiler {
             nightly: Lack::Program("rustup".to_owned()),
-            debian: Lack::Llvm {
-                version: "1.99.0".to_owned(),
-                llvm: "23.1.0".to_owned(),
-            },
+            debian: Lack::Llvm { version: "1.99.0".to_owned(), llvm: "23.1.0".to_owned() },
         };
         let text = error.to_string();
-        assert!(
-            text.contains("rustup not found") && text.contains("LLVM 23.1.0"),
-            "{text}"
-        );
+        assert!(text.contains("rustup not found") && text.contains("LLVM 23.1.0"), "{text}");
     }
 }

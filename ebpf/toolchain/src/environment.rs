@@ -18,13 +18,7 @@ const KEPT: [&str; 8] = [
 ];
 
 /// Variables outside the `CARGO` family that an outer build sets, or that choose another compiler or other flags.
-const FORGOTTEN: [&str; 5] = [
-    "RUSTFLAGS",
-    "RUSTDOCFLAGS",
-    "RUSTUP_TOOLCHAIN",
-    "LD_LIBRARY_PATH",
-    "CLIPPY_ARGS",
-];
+const FORGOTTEN: [&str; 5] = ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CLIPPY_ARGS"];
 
 /// Takes from `command` what an outer cargo, rustup or clippy set for its own build: compilers, wrappers, flags, profiles,
 /// target folders, library paths. The user's registry and network settings stay.
@@ -44,9 +38,7 @@ fn is_forgotten(name: &OsStr) -> bool {
 
 /// First executable of that name in `PATH`.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The user's home.
@@ -74,14 +66,7 @@ mod tests {
         ] {
             assert!(is_forgotten(OsStr::new(name)), "{name} must go");
         }
-        for name in [
-            "CARGO_HOME",
-            "CARGO_NET_OFFLINE",
-            "CARGO_REGISTRIES_MINE_INDEX",
-            "RUSTUP_HOME",
-            "PATH",
-            "HOME",
-        ] {
+        for name in ["CARGO_HOME", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_MINE_INDEX", "RUSTUP_HOME", "PATH", "HOME"] {
             assert!(!is_forgotten(OsStr::new(name)), "{name} must stay");
         }
     }

@@ -63,10 +63,7 @@ impl Toolchain {
     /// # Errors
     /// Says which half is lacking, and what each place that was looked at lacks.
     pub fn find(workspace: &Path) -> Result<Self, Lacking> {
-        Ok(Self {
-            compiler: Compiler::find()?,
-            linker: Linker::find(&tools_dir(workspace))?,
-        })
+        Ok(Self { compiler: Compiler::find()?, linker: Linker::find(&tools_dir(workspace))? })
     }
 
     /// One line that names both halves, such as `Debian's rustc 1.96.0 (LLVM 22), bpf-linker 0.10.3`.

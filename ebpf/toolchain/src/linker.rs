@@ -45,19 +45,13 @@ impl Linker {
         let own = Some(tools.join("bin/bpf-linker"));
         let users = home().map(|home| home.join(".cargo/bin/bpf-linker"));
         let mut unfit = None;
-        for path in [own, in_path("bpf-linker"), users]
-            .into_iter()
-            .flatten()
-            .filter(|path| path.is_file())
-        {
+        for path in [own, in_path("bpf-linker"), users].into_iter().flatten().filter(|path| path.is_file()) {
             match version(&path) {
                 Ok(version) if fits(&version) => return Ok(Self { path, version }),
                 Ok(found) | Err(found) => unfit = unfit.or(Some(NoLinker::Version { path, found })),
             }
         }
-        Err(unfit.unwrap_or_else(|| NoLinker::Absent {
-            tools: tools.to_owned(),
-        }))
+        Err(unfit.unwrap_or_else(|| NoLinker::Absent { tools: tools.to_owned() }))
     }
 
     /// One phrase for people, such as `bpf-linker 0.10.3`.
@@ -69,10 +63,7 @@ impl Linker {
 
 /// The version that the program prints, or why it prints none.
 fn version(program: &Path) -> Result<String, String> {
-    let run = Command::new(program)
-        .arg("--version")
-        .output()
-        .map_err(|error| error.to_string())?;
+    let run = Command::new(program).arg("--version").output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&run.stdout);
     text.trim()
         .strip_prefix("bpf-linker ")

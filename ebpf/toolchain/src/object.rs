@@ -21,8 +21,8 @@ const PACKAGE: &str = "portwitness-ebpf";
 pub struct Job {
     /// Root of the workspace.
     pub workspace: PathBuf,
-    /// Target folder of this build alone: an outer cargo holds the lock of its own.
-    pub target_dir: PathBuf,
+    /// File for what cargo prints; it is written anew.
+    pub log: PathBuf,
     /// Architecture of the kernel that will load the object, as `target_arch` spells it: argument registers differ.
     pub arch: String,
     /// More flags for rustc.
@@ -51,8 +51,7 @@ pub enum BuildError {
 }
 
 impl Toolchain {
-    /// Builds the programs in release mode with BTF and returns the path of the object; cargo's output goes to
-    /// `<target_dir>/build.log`.
+    /// Builds the programs in release mode with BTF and returns the path of the object.
     ///
     /// # Errors
     /// When a file cannot be written, or cargo ends with anything but success.
@@ -61,25 +60,18 @@ impl Toolchain {
             let path = path.to_owned();
             move |source| BuildError::Io { path, source }
         };
-        let log = job.target_dir.join("build.log");
-        fs::create_dir_all(&job.target_dir).map_err(at(&job.target_dir))?;
+        let log = job.log.clone();
         let output = File::create(&log).map_err(at(&log))?;
         let mut cargo = self.cargo("build", job)?;
         cargo.args(["--release", "--color", "never"]);
-        cargo
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().map_err(at(&log))?)
-            .stderr(output);
+        cargo.stdin(Stdio::null()).stdout(output.try_clone().map_err(at(&log))?).stderr(output);
         let status = cargo.status().map_err(at(&self.compiler.cargo))?;
-        let object = job.target_dir.join(TARGET).join("release").join(PACKAGE);
+        let object = target_dir(&job.workspace).join(TARGET).join("release").join(PACKAGE);
         if status.success() && object.exists() {
             return Ok(object);
         }
         let text = fs::read_to_string(&log).unwrap_or_default();
-        Err(BuildError::Refused {
-            first: first_error(&text).unwrap_or_else(|| status.to_string()),
-            log,
-        })
+        Err(BuildError::Refused { first: first_error(&text).unwrap_or_else(|| status.to_string()), log })
     }
 
     /// `cargo <subcommand>` on the package of the programs, with every flag that an eBPF build needs; `clippy` runs the
@@ -93,15 +85,12 @@ impl Toolchain {
             // By name, cargo would take rustup's proxy, which answers for another toolchain.
             let mut command = Command::new(clippy);
             crate::forget_outer_cargo(&mut command);
-            command
-                .env("CARGO", &self.compiler.cargo)
-                .env("RUSTC", &self.compiler.rustc);
+            command.env("CARGO", &self.compiler.cargo).env("RUSTC", &self.compiler.rustc);
             cargo = command;
         }
         cargo.current_dir(&job.workspace).arg(subcommand);
-        cargo
-            .args(["--locked", "--package", PACKAGE, "--target", TARGET, "--target-dir"])
-            .arg(&job.target_dir);
+        let target_dir = target_dir(&job.workspace);
+        cargo.args(["--locked", "--package", PACKAGE, "--target", TARGET, "--target-dir"]).arg(&target_dir);
         if self.compiler.origin == Origin::RustupNightly {
             cargo.args(["-Z", "build-std=core"]);
         } else {
@@ -109,7 +98,7 @@ impl Toolchain {
             cargo.env("RUSTC_BOOTSTRAP", "1");
         }
         cargo.env("CARGO_ENCODED_RUSTFLAGS", self.flags(job).join("\x1f"));
-        cargo.env("LD_LIBRARY_PATH", self.llvm_folder(&job.target_dir)?);
+        cargo.env("LD_LIBRARY_PATH", self.llvm_folder(&target_dir)?);
         Ok(cargo)
     }
 
@@ -136,16 +125,21 @@ impl Toolchain {
             }
             fs::create_dir_all(&folder)?;
             match fs::remove_file(&link) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => symlink(&self.compiler.llvm, &link),
             }
         };
-        made().map_err(|source| BuildError::Io {
-            path: link.clone(),
-            source,
-        })?;
+        // Another build that shares the folder may have made the same link in between.
+        let made = || made().or_else(|error| if link.exists() { Ok(()) } else { Err(error) });
+        made().map_err(|source| BuildError::Io { path: link.clone(), source })?;
         Ok(folder)
     }
+}
+
+/// One target folder for every profile of the workspace, since the object is the same; not cargo's own, whose lock an outer
+/// cargo holds.
+fn target_dir(workspace: &Path) -> PathBuf {
+    workspace.join("target/ebpf")
 }
 
 /// First line that starts with `error`, and the place it points to.
@@ -164,14 +158,8 @@ mod tests {
     fn the_first_error_is_told_with_its_place() {
         let output = "   Compiling x\nwarning: unused\nerror[E0425]: cannot find value `y`\n  --> ebpf/src/main.rs:3:5\nerror: aborting\n";
         let told = first_error(output);
-        assert_eq!(
-            told.as_deref(),
-            Some("error[E0425]: cannot find value `y` at ebpf/src/main.rs:3:5")
-        );
-        assert_eq!(
-            first_error("error: linking failed\n").as_deref(),
-            Some("error: linking failed")
-        );
+        assert_eq!(told.as_deref(), Some("error[E0425]: cannot find value `y` at ebpf/src/main.rs:3:5"));
+        assert_eq!(first_error("error: linking failed\n").as_deref(), Some("error: linking failed"));
         assert_eq!(first_error("warning: nothing\n"), None);
     }
 }
