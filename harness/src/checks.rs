@@ -1,0 +1,85 @@
+//! Pure functions from a history to verdicts: no root, no kernel, no runtime, only what was recorded.
+//!
+//! A case's checks are data. The runner writes them into the history when the case begins, so that a stored history
+//! is judged again by any build of this program, with or without the suite that made it.
+
+pub mod causality;
+pub mod connection;
+pub mod coverage;
+pub mod judge;
+pub mod metrics;
+pub mod port_window;
+pub mod routing;
+pub mod slice;
+pub mod traffic;
+pub mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+pub use connection::{Endings, StaysConnected};
+pub use judge::{CaseJudgement, CheckJudgement, Judgement, judge, judge_case};
+pub use port_window::{PortStays, PortWindow, Reopens};
+pub use routing::Routing;
+pub use slice::Slice;
+pub use traffic::{Traffic, Turns};
+pub use verdict::{Finding, Verdict};
+
+/// A check, with everything that it needs to judge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "check", rename_all = "snake_case")]
+pub enum Check {
+    /// The kernel was watched, without a gap, to the end of the case.
+    Coverage,
+    /// No connect of a client contradicts what the kernel said of the port.
+    Causality,
+    /// No process of the system under test died.
+    Alive,
+    /// A port closes and reopens inside its windows.
+    PortWindow(PortWindow),
+    /// A port listens throughout.
+    PortStays(PortStays),
+    /// Enough operations brought every byte back.
+    Traffic(Traffic),
+    /// Enough turns of one connection were answered.
+    Turns(Turns),
+    /// Operations reached the backend that they should.
+    Routing(Routing),
+    /// Connections were accepted, and the system did not close them.
+    StaysConnected(StaysConnected),
+    /// Connections ended in a way that can be told.
+    Endings(Endings),
+}
+
+impl Check {
+    /// What is checked, in a few words.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Coverage => "coverage".into(),
+            Self::Causality => "causality".into(),
+            Self::Alive => "alive".into(),
+            Self::PortWindow(check) => format!("window of {}", check.port),
+            Self::PortStays(check) => format!("{} stays open", check.port),
+            Self::Traffic(check) => format!("traffic of {}", check.group),
+            Self::Turns(check) => format!("turns of {}", check.group),
+            Self::Routing(check) => format!("routing of {}", check.group),
+            Self::StaysConnected(check) => format!("connection of {}", check.group),
+            Self::Endings(check) => format!("endings of {}", check.group),
+        }
+    }
+
+    /// Judges a case.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        match self {
+            Self::Coverage => coverage::judge(slice),
+            Self::Causality => causality::judge(slice),
+            Self::Alive => coverage::alive(slice),
+            Self::PortWindow(check) => check.judge(slice),
+            Self::PortStays(check) => check.judge(slice),
+            Self::Traffic(check) => check.judge(slice),
+            Self::Turns(check) => check.judge(slice),
+            Self::Routing(check) => check.judge(slice),
+            Self::StaysConnected(check) => check.judge(slice),
+            Self::Endings(check) => check.judge(slice),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Ports that must close and reopen inside their windows, and ports that must not move.
+
+use serde::{Deserialize, Serialize};
+
+use super::coverage::witness;
+use super::slice::Slice;
+use super::verdict::Verdict;
+use crate::clock::Timestamp;
+use crate::endpoint::Endpoint;
+use crate::history::{Edge, EdgeKind, Event, TcpState};
+
+/// A port leaves LISTEN after a trigger, stays closed for a time, and listens again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PortWindow {
+    /// Its name, for people.
+    pub port: String,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The group of operations whose first byte is the trigger.
+    pub trigger: String,
+    /// It is closed at most this long after the trigger, in ms; at any time when there is none.
+    pub closes_within_ms: Option<f64>,
+    /// It reopens this long after its own close; at any time when there is none.
+    pub reopens: Option<Reopens>,
+}
+
+/// When a port reopens, counted from its own close.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reopens {
+    /// The middle of the window, in ms.
+    pub after_ms: f64,
+    /// Half its width, in ms.
+    pub tolerance_ms: f64,
+}
+
+/// Both edges of a port, as they were measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The port's name.
+    pub port: String,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Trigger to close, in ms; the latest moment when there is an uncertainty.
+    pub closed_after_trigger_ms: Option<f64>,
+    /// Close to reopening, in ms.
+    pub reopened_after_close_ms: Option<f64>,
+    /// Trigger to reopening, in ms.
+    pub reopened_after_trigger_ms: Option<f64>,
+    /// By how much the edges can be too late, in ms.
+    pub uncertainty_ms: f64,
+    /// Who closed it.
+    pub closed_by: Option<String>,
+}
+
+impl PortWindow {
+    /// Judges both edges; the port must listen when the case begins.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        let rung = match witness(slice) {
+            Ok(witness) => witness.rung,
+            Err(reason) => return Verdict::unknown(reason),
+        };
+        let Some(trigger) = slice.first_byte(&self.trigger) else {
+            return Verdict::unknown(format!("the trigger never happened: `{}` wrote no byte", self.trigger));
+        };
+        let timeline = slice.timeline(self.endpoint);
+        if timeline.listeners_before == 0 {
+            return Verdict::unknown(format!("{} did not listen when the case began", self.endpoint));
+        }
+        let mut edges = timeline.edges.iter();
+        let verdict = match edges.next() {
+            Some(edge) if edge.at < trigger => Verdict::fail(
+                format!("{} to listen until the trigger", self.endpoint),
+                format!("it closed {:.3} ms before it, by {}", trigger.ms_after(edge.at), edge.process),
+            ),
+            Some(closed) => match self.judge_close(trigger, closed, rung) {
+                Verdict::Pass => self.judge_reopen(slice, closed, edges.as_slice(), rung),
+                other => other,
+            },
+            None => self.never_closed(slice, trigger, timeline.listeners_after),
+        };
+        let port = self.endpoint.port();
+        verdict.with_records(slice.around(trigger, slice.begin, slice.end, |event| touches_listen(event, port)))
+    }
+
+    /// Both edges in ms; `None` when there was no trigger.
+    pub fn measure(&self, slice: &Slice<'_>) -> Option<Measured> {
+        let trigger = slice.first_byte(&self.trigger)?;
+        let timeline = slice.timeline(self.endpoint);
+        let closed = timeline.edges.iter().find(|edge| edge.kind == EdgeKind::Closed && edge.at >= trigger);
+        let reopened = closed.and_then(|closed| {
+            timeline.edges.iter().find(|edge| edge.kind == EdgeKind::Opened && edge.at >= closed.at)
+        });
+        let widest = closed.iter().chain(&reopened).map(|edge| edge.uncertainty_ns).max().unwrap_or(0);
+        Some(Measured {
+            port: self.port.clone(),
+            endpoint: self.endpoint,
+            closed_after_trigger_ms: closed.map(|edge| edge.at.ms_after(trigger)),
+            reopened_after_close_ms: closed.zip(reopened).map(|(closed, opened)| opened.at.ms_after(closed.at)),
+            reopened_after_trigger_ms: reopened.map(|edge| edge.at.ms_after(trigger)),
+            uncertainty_ms: widest as f64 / 1e6,
+            closed_by: closed.map(|edge| edge.process.to_string()),
+        })
+    }
+
+    fn judge_close(&self, trigger: Timestamp, closed: &Edge, rung: &str) -> Verdict {
+        let Some(limit) = self.closes_within_ms else { return Verdict::Pass };
+        let latest = closed.at.ms_after(trigger);
+        let earliest = latest - closed.uncertainty_ns as f64 / 1e6;
+        if latest <= limit {
+            Verdict::Pass
+        } else if earliest <= limit {
+            blurred("closed", earliest, latest, rung)
+        } else {
+            Verdict::fail(
+                format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
+                format!("it closed {latest:.3} ms after it, {:.3} ms too late, by {}", latest - limit, closed.process),
+            )
+        }
+    }
+
+    fn judge_reopen(&self, slice: &Slice<'_>, closed: &Edge, later: &[Edge], rung: &str) -> Verdict {
+        let Some(opened) = later.first() else { return self.never_reopened(slice, closed) };
+        if let Some(Reopens { after_ms, tolerance_ms }) = self.reopens {
+            let (low, high) = (after_ms - tolerance_ms, after_ms + tolerance_ms);
+            let between = opened.at.ms_after(closed.at);
+            let earliest = between - opened.uncertainty_ns as f64 / 1e6;
+            let latest = between + closed.uncertainty_ns as f64 / 1e6;
+            if latest < low || earliest > high {
+                let (off, word) = if latest < low { (low - latest, "early") } else { (earliest - high, "late") };
+                return Verdict::fail(
+                    format!("{} to reopen {low:.0} to {high:.0} ms after its close", self.endpoint),
+                    format!("it reopened {between:.3} ms after it, {off:.3} ms too {word}, by {}", opened.process),
+                );
+            }
+            if earliest < low || latest > high {
+                return blurred("reopened", earliest, latest, rung);
+            }
+        }
+        match later.get(1) {
+            None => Verdict::Pass,
+            Some(again) => Verdict::fail(
+                format!("{} to stay open after it reopened", self.endpoint),
+                format!("it closed again {:.3} ms later, by {}", again.at.ms_after(opened.at), again.process),
+            ),
+        }
+    }
+
+    fn never_closed(&self, slice: &Slice<'_>, trigger: Timestamp, listeners: usize) -> Verdict {
+        let watched = slice.end.ms_after(trigger);
+        let expected = match self.closes_within_ms {
+            Some(limit) if watched < limit => {
+                return Verdict::unknown(format!(
+                    "the case ended {watched:.0} ms after the trigger, inside the window"
+                ));
+            }
+            Some(limit) => format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
+            None => format!("{} to close after the trigger", self.endpoint),
+        };
+        let seen = format!("it never left LISTEN in {watched:.0} ms (listening sockets now: {listeners})");
+        Verdict::fail(expected, seen)
+    }
+
+    fn never_reopened(&self, slice: &Slice<'_>, closed: &Edge) -> Verdict {
+        let watched = slice.end.ms_after(closed.at);
+        let expected = match self.reopens {
+            Some(Reopens { after_ms, tolerance_ms }) if watched < after_ms + tolerance_ms => {
+                return Verdict::unknown(format!("the case ended {watched:.0} ms after the close, inside the window"));
+            }
+            Some(Reopens { after_ms, tolerance_ms }) => {
+                format!("{} to reopen {after_ms:.0} ± {tolerance_ms:.0} ms after its close", self.endpoint)
+            }
+            None => format!("{} to reopen after its close", self.endpoint),
+        };
+        let elsewhere = opened_elsewhere(slice, self.endpoint, closed);
+        Verdict::fail(expected, format!("it did not in {watched:.0} ms{elsewhere}"))
+    }
+}
+
+/// A port that listens from the beginning of a case to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStays {
+    /// Its name, for people.
+    pub port: String,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+}
+
+impl PortStays {
+    /// Judges that the port did not move.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        if let Err(reason) = witness(slice) {
+            return Verdict::unknown(reason);
+        }
+        let timeline = slice.timeline(self.endpoint);
+        if timeline.listeners_before == 0 {
+            return Verdict::unknown(format!("{} did not listen when the case began", self.endpoint));
+        }
+        let Some(edge) = timeline.edges.first() else { return Verdict::Pass };
+        let port = self.endpoint.port();
+        Verdict::fail(
+            format!("{} to listen throughout", self.endpoint),
+            format!("it closed {:.3} ms into the case, by {}", edge.at.ms_after(slice.begin), edge.process),
+        )
+        .with_records(slice.around(slice.begin, slice.begin, slice.end, |event| touches_listen(event, port)))
+    }
+}
+
+fn blurred(what: &str, earliest: f64, latest: f64, rung: &str) -> Verdict {
+    Verdict::unknown(format!(
+        "it {what} between {earliest:.3} and {latest:.3} ms, and the window's bound lies in between: {rung} sees no \
+         better, the ebpf observer would settle it"
+    ))
+}
+
+fn touches_listen(event: &Event, port: u16) -> bool {
+    matches!(event, Event::SocketState(change) if change.local.port() == port
+        && (change.to == TcpState::Listen || (change.from == TcpState::Listen && change.to == TcpState::Close)))
+}
+
+/// Listeners that the process which closed the port opened elsewhere afterwards, as a clause.
+fn opened_elsewhere(slice: &Slice<'_>, endpoint: Endpoint, closed: &Edge) -> String {
+    let mut elsewhere: Vec<String> = slice
+        .own()
+        .iter()
+        .filter(|record| record.at > closed.at)
+        .filter_map(|record| match &record.event {
+            Event::SocketState(change)
+                if change.to == TcpState::Listen
+                    && change.local != endpoint
+                    && change.process.tgid == closed.process.tgid =>
+            {
+                Some(format!("{} at {:+.0} ms", change.local, record.at.ms_after(closed.at)))
+            }
+            _ => None,
+        })
+        .collect();
+    elsewhere.truncate(4);
+    match elsewhere.as_slice() {
+        [] => String::new(),
+        some => format!("; the same process opened {} instead", some.join(", ")),
+    }
+}

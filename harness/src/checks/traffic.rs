@@ -1,0 +1,149 @@
+//! Did every byte come back, once, in order, unchanged?
+
+use serde::{Deserialize, Serialize};
+
+use super::slice::{Op, Slice};
+use super::verdict::Verdict;
+use crate::history::{Anomaly, AnomalyKind, Outcome};
+
+/// Of a group of operations, enough brought everything back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Which operations.
+    pub group: String,
+    /// How many there must be.
+    pub planned: u64,
+    /// How many must be right.
+    pub at_least: u64,
+    /// How many must carry SHA-256 digests of both directions.
+    #[serde(default)]
+    pub sha256: u64,
+}
+
+/// Of the turns that the operations of a group took, enough were answered with the right content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// Which operations.
+    pub group: String,
+    /// How many of 100 turns must be right.
+    pub at_least_percent: u64,
+}
+
+impl Traffic {
+    /// Judges length, digest, content, order and duplicates of each operation, and counts.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        let ops = slice.group(&self.group);
+        if self.planned == 0 || ops.is_empty() {
+            return Verdict::unknown(format!("no operation of `{}` began", self.group));
+        }
+        let wrong: Vec<(&Op<'_>, String)> = ops.iter().filter_map(|op| Some((op, fault(op)?))).collect();
+        let right = (ops.len() - wrong.len()) as u64;
+        let hashed = ops.iter().filter(|op| has_digests(op)).count() as u64;
+        if hashed < self.sha256 && right >= self.at_least {
+            return Verdict::unknown(format!("{hashed} of {} digests were taken", self.sha256));
+        }
+        if right >= self.at_least {
+            return Verdict::Pass;
+        }
+        // What the harness itself could not carry out says nothing about the system.
+        let not_done = self.planned.saturating_sub(ops.len() as u64);
+        let undecided = not_done + wrong.iter().filter(|(op, _)| undecided(op)).count() as u64;
+        if right + undecided >= self.at_least {
+            return Verdict::unknown(format!(
+                "{right} of {} operations of `{}` are right, and {undecided} could not be carried out: {}",
+                self.planned,
+                self.group,
+                wrong.first().map_or("they never began", |(_, why)| why.as_str())
+            ));
+        }
+        let seen = match wrong.as_slice() {
+            [(_, only)] if self.planned == 1 => only.clone(),
+            all => format!("{right} were right; first: {}", all.first().map_or("none began", |(_, why)| why.as_str())),
+        };
+        let around = wrong.iter().take(8).map(|(_, why)| why.clone()).collect();
+        Verdict::fail(
+            format!(
+                "at least {} of {} operations of `{}` to bring every byte back",
+                self.at_least, self.planned, self.group
+            ),
+            seen,
+        )
+        .with_records(around)
+    }
+}
+
+impl Turns {
+    /// Counts the turns.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        let ops = slice.group(&self.group);
+        let (mut planned, mut ok) = (0, 0);
+        for op in &ops {
+            match op.end.as_ref().and_then(|end| end.iterations) {
+                Some(_) if undecided(op) => return Verdict::unknown(op.ending()),
+                Some(turns) => (planned, ok) = (planned + turns.planned, ok + turns.ok),
+                None => return Verdict::unknown(format!("{}: no turns were counted", op.ending())),
+            }
+        }
+        if planned == 0 {
+            return Verdict::unknown(format!("no turn of `{}` was planned", self.group));
+        }
+        if ok * 100 >= planned * self.at_least_percent {
+            return Verdict::Pass;
+        }
+        let endings: Vec<String> = ops.iter().map(Op::ending).collect();
+        Verdict::fail(
+            format!("at least {} % of the turns of `{}` to be answered", self.at_least_percent, self.group),
+            format!("{ok} of {planned} were ({:.1} %); {}", ok as f64 * 100.0 / planned as f64, endings.join("; ")),
+        )
+    }
+}
+
+/// What is wrong with an operation; `None` when everything is right.
+pub(super) fn fault(op: &Op<'_>) -> Option<String> {
+    let Some(end) = &op.end else { return Some(op.ending()) };
+    if !end.anomalies.is_empty() || matches!(end.outcome, Outcome::Corrupt { .. }) {
+        let anomalies: Vec<String> = end.anomalies.iter().map(describe).collect();
+        return Some(format!("{}: {}{}", op.ending(), anomalies.join(", "), reordered(end.anomalies)));
+    }
+    if *end.outcome != Outcome::Ok {
+        return Some(op.ending());
+    }
+    if end.sent != op.planned || end.received != op.planned {
+        return Some(format!("{}: the length is wrong", op.ending()));
+    }
+    (end.sent_sha256 != end.received_sha256).then(|| {
+        let shown = |digest: Option<&str>| digest.unwrap_or("none").to_string();
+        let (sent, received) = (shown(end.sent_sha256), shown(end.received_sha256));
+        format!("{}: SHA-256 sent {sent}, received {received}", op.ending())
+    })
+}
+
+/// Whether an operation was kept from being carried out by something other than the system under test.
+pub(super) fn undecided(op: &Op<'_>) -> bool {
+    op.end.as_ref().is_none_or(|end| matches!(end.outcome, Outcome::Failed { .. } | Outcome::Cancelled))
+}
+
+fn has_digests(op: &Op<'_>) -> bool {
+    op.end.as_ref().is_some_and(|end| end.sent_sha256.is_some() && end.received_sha256.is_some())
+}
+
+fn describe(anomaly: &Anomaly) -> String {
+    let at = anomaly.offset;
+    match anomaly.kind {
+        AnomalyKind::Changed { bytes } => format!("{bytes} bytes changed at offset {at}"),
+        AnomalyKind::Ahead { of } => format!("{} bytes missing at offset {at}", of.saturating_sub(at)),
+        AnomalyKind::Back { of } => format!("at offset {at} comes again what was sent at {of}"),
+        AnomalyKind::Foreign => format!("from offset {at} on nothing is what was sent"),
+        AnomalyKind::Extra => format!("more than was sent from offset {at} on"),
+    }
+}
+
+/// Bytes that were missing and came after all are not lost: they came in another order.
+fn reordered(anomalies: &[Anomaly]) -> &'static str {
+    let ahead = anomalies.iter().position(|anomaly| matches!(anomaly.kind, AnomalyKind::Ahead { .. }));
+    let back = anomalies.iter().rposition(|anomaly| matches!(anomaly.kind, AnomalyKind::Back { .. }));
+    match (ahead, back) {
+        (Some(ahead), Some(back)) if ahead < back => " (reordered)",
+        _ => "",
+    }
+}
