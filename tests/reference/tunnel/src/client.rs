@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -73,7 +73,7 @@ async fn connect(config: &ClientConfig) -> (Link, Reader<MaybeTlsStream<TcpStrea
         let error = match timeout(HANDSHAKE, greet(config)).await {
             Ok(Ok(connected)) => return connected,
             Ok(Err(error)) => error,
-            Err(_) => anyhow::anyhow!("no welcome in time"),
+            Err(_) => anyhow!("no welcome in time"),
         };
         if attempts == 0 {
             info!("waiting for the server at {}: {error:#}", config.server);
@@ -87,7 +87,9 @@ async fn connect(config: &ClientConfig) -> (Link, Reader<MaybeTlsStream<TcpStrea
 
 async fn greet(config: &ClientConfig) -> anyhow::Result<(Link, Reader<MaybeTlsStream<TcpStream>>)> {
     // True: without Nagle's delay.
-    let (websocket, _) = connect_async_with_config(&config.server, Some(websocket_config()), true).await?;
+    let (websocket, _) = connect_async_with_config(&config.server, Some(websocket_config()), true)
+        .await
+        .map_err(|error| anyhow!("{error}"))?;
     let (link, mut reader) = Link::start(websocket, End::Client);
     link.send(Frame::Hello { client: config.id }).await;
     match reader.frame().await.context("no welcome")? {

@@ -95,8 +95,10 @@ impl Failover {
     }
 
     fn activate(&self, state: &mut State, client: ClientId, trigger: Option<StreamId>) {
-        info!("failover: client {client} is active, was {:?}", state.active);
-        state.active = Some(client);
+        match state.active.replace(client) {
+            Some(old) => info!("failover: client {client} is active, client {old} was"),
+            None => info!("failover: client {client} is active, none was"),
+        }
         let failover = self.clone();
         let first = !std::mem::replace(&mut state.pending, true);
         let trigger = trigger.filter(|_| self.faults.has(Fault::DropsTrigger)).zip(state.clients.get(&client).cloned());

@@ -238,7 +238,8 @@ where
                 Some(Ok(Message::Binary(message))) => Ok(Some(Frame::decode(message)?)),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 Some(Ok(_)) => bail!("a text message came in"),
-                Some(Err(error)) => Err(error).context("the websocket broke"),
+                // The error's own text ends with its source's already.
+                Some(Err(error)) => bail!("the websocket broke: {error}"),
             };
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -85,7 +85,9 @@ async fn serve(accepted: Accepted, route: Option<Link>, faults: Faults) {
 async fn client(tcp: TcpStream, config: &Arc<ServerConfig>, failover: &Failover) -> anyhow::Result<()> {
     tcp.set_nodelay(true)?;
     let greeting = async {
-        let websocket = accept_async_with_config(tcp, Some(websocket_config())).await.context("handshake failed")?;
+        let websocket = accept_async_with_config(tcp, Some(websocket_config()))
+            .await
+            .map_err(|error| anyhow!("handshake failed: {error}"))?;
         let (link, mut reader) = Link::start(websocket, End::Server);
         match reader.frame().await? {
             Some(Frame::Hello { client }) => Ok((client, link, reader)),
