@@ -1,2 +1,56 @@
-//! x
-fn main() {}
+//! `cargo xtask`: sets up, builds, runs, tests and lints the project.
+
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use std::env;
+use std::process::ExitCode;
+
+use workspace::Workspace;
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  setup         install what is missing: eBPF toolchain, bpf-linker, Python venv with the real tunnel
+  run [args]    setup, build, then `suites run` with these arguments (try: cargo xtask run --help)
+  test [args]   setup, then `cargo test` on the whole workspace with these arguments
+  lint          format, clippy, import rules, file rules
+
+exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed; else that of the program that was run";
+
+/// Set-up failed: the same code as the harness gives for it.
+const SETUP_FAILED: u8 = 96;
+const USAGE_ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut args = env::args_os().skip(1);
+    let command = args.next().unwrap_or_default();
+    // Arguments of `run` and `test` are not ours: they go on as they came.
+    let rest: Vec<_> = args.collect();
+    let workspace = match Workspace::locate() {
+        Ok(workspace) => workspace,
+        Err(error) => return failed(&error),
+    };
+    let result = match (command.to_str(), rest.as_slice()) {
+        (Some("setup"), []) => setup::run(&workspace),
+        (Some("run"), args) => run::run(&workspace, args),
+        (Some("test"), args) => test::run(&workspace, args),
+        (Some("lint"), []) => lint::run(&workspace),
+        (Some("help" | "-h" | "--help"), _) => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            Ok(ExitCode::from(USAGE_ERROR))
+        }
+    };
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(SETUP_FAILED)
+}

@@ -1,0 +1,21 @@
+//! `cargo xtask run`: set-up, a release build, then the suites.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, ensure};
+
+use crate::setup;
+use crate::workspace::{Workspace, become_command};
+
+/// Runs `suites run` with `args` and ends as it ends.
+pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    setup::ensure(workspace)?;
+    let mut build = workspace.cargo("build");
+    build.args(["--release", "--package", "suites", "--package", "reference-tunnel"]);
+    let status = build.status().context("cannot start cargo")?;
+    ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
+
+    let suites = workspace.target_dir.join("release/suites");
+    Err(become_command(Command::new(suites).arg("run").args(args)))
+}

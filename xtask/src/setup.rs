@@ -1,0 +1,85 @@
+//! `cargo xtask setup`: checks each thing that building and running needs, and installs only what is missing.
+
+mod apt;
+mod linker;
+mod logged;
+mod progress;
+mod tracefs;
+mod tunnel;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use portwitness_toolchain::{Compiler, Linker, stamp_file, tools_dir};
+
+use crate::workspace::Workspace;
+use apt::{Package, missing_c_compiler};
+use progress::Progress;
+use tunnel::{Tunnel, missing_python};
+
+/// Debian's compiler with `core` for eBPF; `rust-src` on rustup's nightly does as well.
+const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
+
+/// Sets up and says a line about everything.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    install(workspace, &Progress::all())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up and speaks only of what was missing.
+pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<()> {
+    install(workspace, &Progress::news()).context("set-up failed")
+}
+
+fn install(workspace: &Workspace, progress: &Progress) -> anyhow::Result<()> {
+    let setup_dir = workspace.setup_dir();
+    fs::create_dir_all(&setup_dir).with_context(|| setup_dir.display().to_string())?;
+    let tools = tools_dir(&workspace.root);
+    let tunnel = Tunnel::of(workspace)?;
+    let (no_linker, no_tunnel) = (Linker::find(&tools).is_err(), !tunnel.is_installed());
+
+    // All packages at once, and first: one privileged step, and nothing is half done when it is refused.
+    let mut packages = Vec::new();
+    if Compiler::find().is_err() {
+        packages.extend(COMPILER.map(|name| Package { name, why: "compiles the eBPF programs" }));
+    }
+    if no_linker || no_tunnel {
+        packages.extend(missing_c_compiler());
+    }
+    if no_tunnel {
+        packages.extend(missing_python());
+    }
+    apt::install(workspace, &packages, progress)?;
+
+    let compiler = Compiler::find().context(
+        "no package gave one that works; another way is: rustup toolchain install nightly --component rust-src",
+    )?;
+    progress.ok(&format!("{}: compiles the eBPF programs", compiler.describe()));
+    let linker = match Linker::find(&tools) {
+        Ok(linker) => linker,
+        Err(missing) => linker::install(workspace, &compiler, &missing, progress)?,
+    };
+    progress.ok(&format!("{}: links the eBPF object", linker.describe()));
+
+    if no_tunnel {
+        tunnel.install(workspace, progress)?;
+    }
+    progress.ok(&format!("{} in {}: the real system under test", tunnel::NAME, workspace.shown(&tunnel.venv)));
+    tracefs::mount(progress);
+
+    leave_stamp(workspace, &format!("{}\n{}\n", compiler.describe(), linker.describe()))?;
+    progress.end();
+    Ok(())
+}
+
+/// Tells the harness's build script that another toolchain is there; an unchanged one leaves the file alone.
+fn leave_stamp(workspace: &Workspace, toolchain: &str) -> anyhow::Result<()> {
+    let stamp = stamp_file(&workspace.root);
+    if fs::read_to_string(&stamp).is_ok_and(|last| last == toolchain) {
+        return Ok(());
+    }
+    fs::create_dir_all(tools_dir(&workspace.root))
+        .and_then(|()| fs::write(&stamp, toolchain))
+        .with_context(|| stamp.display().to_string())
+}
