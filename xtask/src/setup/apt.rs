@@ -33,7 +33,7 @@ pub(super) fn install(workspace: &Workspace, packages: &[Package], progress: &Pr
         return Ok(());
     }
     let names: Vec<_> = packages.iter().map(|package| package.name).collect();
-    let list: String = packages.iter().map(|package| format!("\n    {}: {}", package.name, package.why)).collect();
+    let list = by_purpose(packages);
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!(
             "this machine lacks what these Debian packages hold, and has no apt-get: install your system's own{list}"
@@ -59,6 +59,16 @@ pub(super) fn install(workspace: &Workspace, packages: &[Package], progress: &Pr
         }
         .with_context(|| format!("cannot install {}", names.join(" ")))
     })
+}
+
+/// A line a purpose, with the packages that serve it.
+fn by_purpose(packages: &[Package]) -> String {
+    let groups = packages.chunk_by(|one, next| one.why == next.why);
+    let line = |group: &[Package]| {
+        let names: Vec<_> = group.iter().map(|package| package.name).collect();
+        format!("\n    {}: {}", names.join(" "), group[0].why)
+    };
+    groups.map(line).collect()
 }
 
 fn apt_get() -> Command {

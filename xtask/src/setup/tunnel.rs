@@ -1,4 +1,4 @@
-//! The real tunnel from PyPI, in a venv of the project's own, at the versions of `tests/tunnel/requirements.lock`.
+//! The real tunnel from PyPI, in a venv of the project's own, at the versions of `tests/tunnel/*.lock`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,19 +26,26 @@ sys.exit(sys.version_info < (3, 11) or not os.path.exists(os.path.join(sysconfig
 pub(super) struct Tunnel {
     /// Folder of the venv.
     pub(super) venv: PathBuf,
-    lock: PathBuf,
+    locks: PathBuf,
     versions: String,
 }
 
+/// The program's packages, and what builds those of them that come as source; in `tests/tunnel`.
+const LOCKS: [&str; 2] = ["requirements.lock", "build-requirements.lock"];
+
 impl Tunnel {
-    /// Reads the lock file.
+    /// Reads the lock files.
     pub(super) fn of(workspace: &Workspace) -> anyhow::Result<Self> {
-        let lock = workspace.root.join("tests/tunnel/requirements.lock");
-        let versions = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
-        Ok(Self { venv: workspace.root.join("target/venv").join(NAME), lock, versions })
+        let locks = workspace.root.join("tests/tunnel");
+        let mut versions = String::new();
+        for name in LOCKS {
+            let lock = locks.join(name);
+            versions += &fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
+        }
+        Ok(Self { venv: workspace.root.join("target/venv").join(NAME), locks, versions })
     }
 
-    /// Whether the venv was made to its end, from this very lock file, and still works.
+    /// Whether the venv was made to its end, from these very lock files, and still works.
     pub(super) fn is_installed(&self) -> bool {
         let same = fs::read_to_string(self.mark()).is_ok_and(|installed| installed == self.versions);
         same && python(self.venv.join("bin/python")).args(["-c", PROBE]).output().is_ok_and(|run| run.status.success())
@@ -61,12 +68,21 @@ impl Tunnel {
             let log = |name| workspace.setup_dir().join(name);
             logged::run(python(interpreter).args(["-m", "venv"]).arg(&self.venv), &log("venv.log"))?;
             let mut pip = python(self.venv.join("bin/python"));
-            pip.args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"]);
-            // As a constraint the file holds for the build tools of source packages too; by its bare name, because pip
-            // splits the variable at spaces.
-            pip.arg("requirements.lock").env("PIP_CONSTRAINT", "requirements.lock");
-            pip.current_dir(self.lock.parent().unwrap_or(&workspace.root));
-            logged::run(&mut pip, &log("pip.log")).with_context(|| format!("cannot install {NAME} from PyPI"))?;
+            pip.args([
+                "-m",
+                "pip",
+                "install",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "-r",
+                LOCKS[0],
+            ]);
+            // The variable reaches the builds of source packages, which no option does; pip splits it at spaces, so the
+            // file goes by its bare name.
+            pip.env("PIP_CONSTRAINT", LOCKS[1]).current_dir(&self.locks);
+            logged::run(&mut pip, &log("pip.log"))
+                .with_context(|| format!("cannot install {NAME} from PyPI (is the network there?)"))?;
             // Last, so that a venv that was interrupted has no mark and is made anew.
             fs::write(self.mark(), &self.versions).with_context(|| self.mark().display().to_string())?;
             ensure!(self.is_installed(), "{NAME} was installed and {} does not find it", self.venv.display());
