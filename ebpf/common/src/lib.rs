@@ -1,1 +1,32 @@
-//! x
+//! What the eBPF programs and the harness agree on: records on the ring, kernel offsets, settings, drop counters.
+//!
+//! The programs use it as it is; the harness turns on the feature `user`, which adds decoding.
+
+#![no_std]
+
+#[cfg(feature = "user")]
+mod decode;
+mod offsets;
+mod probe;
+mod record;
+
+#[cfg(feature = "user")]
+pub use decode::{DecodeError, Message};
+pub use offsets::{Offsets, UNKNOWN};
+pub use probe::Probe;
+pub use record::{
+    AF_INET, AF_INET6, Call, Header, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord, SocketRecord,
+    SyscallRecord,
+};
+
+/// Index in the map `SETTINGS`: 1 when system calls are to be recorded.
+pub const SETTING_CAUSES: u32 = 0;
+/// Index in the map `SETTINGS`: the thread whose LISTEN transitions are sentinels, recorded wherever they are.
+pub const SETTING_FENCE_THREAD: u32 = 1;
+/// How many settings there are.
+pub const SETTINGS: u32 = 2;
+
+/// Value in the map `TRACKED`: the children are followed, the process itself is not.
+pub const TRACK_CHILDREN: u32 = 1;
+/// Value in the map `TRACKED`: the process and its children are followed.
+pub const TRACK_ALL: u32 = 2;

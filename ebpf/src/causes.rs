@@ -1,0 +1,119 @@
+//! Causes: what tracked processes ask of their sockets, at the entry and the exit of the system call.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use portwitness_ebpf_common::{
+    AF_INET, AF_INET6, Call, Kind, PHASE_ENTER, PHASE_EXIT, Probe, SETTING_CAUSES, SyscallRecord,
+};
+
+use crate::emit::{count_drop, current, emit, header};
+use crate::kernel::is_socket;
+use crate::maps::{CALLS, is_tracked, setting};
+
+/// Where the arguments of a call begin in the record of its sys_enter tracepoint, and its result in that of sys_exit:
+/// behind the common fields and the call's number (kernel/trace/trace_syscalls.c).
+const BEHIND_NUMBER: usize = 16;
+
+macro_rules! enter {
+    ($($name:ident: $call:ident),+ $(,)?) => {$(
+        #[tracepoint]
+        pub fn $name(ctx: TracePointContext) -> u32 {
+            entered(&ctx, Call::$call);
+            0
+        }
+    )+};
+}
+
+enter! {
+    enter_listen: Listen,
+    enter_bind: Bind,
+    enter_connect: Connect,
+    enter_accept: Accept,
+    enter_accept4: Accept4,
+    enter_close: Close,
+    enter_close_range: CloseRange,
+    enter_dup2: Dup2,
+    enter_dup3: Dup3,
+    enter_shutdown: Shutdown,
+}
+
+/// The exit of any of these calls.
+#[tracepoint]
+pub fn exit_call(ctx: TracePointContext) -> u32 {
+    let (_, tid) = current();
+    // SAFETY: the value is copied at once, and only this thread writes it.
+    let Some(call) = (unsafe { CALLS.get(tid) }) else { return 0 };
+    let mut call = *call;
+    let _ = CALLS.remove(tid);
+    // SAFETY: the result is a long at this place.
+    call.result = unsafe { *ctx.as_ptr().cast::<u8>().add(BEHIND_NUMBER).cast::<i64>() };
+    call.phase = PHASE_EXIT;
+    call.header = header(Kind::Syscall);
+    record(call);
+    0
+}
+
+#[inline(always)]
+fn entered(ctx: &TracePointContext, call: Call) {
+    let (tgid, tid) = current();
+    if setting(SETTING_CAUSES) == 0 || !is_tracked(tgid) {
+        return;
+    }
+    // SAFETY: every one of these calls has at least one argument, and the record has room for six.
+    let [first, second, third] = unsafe { *ctx.as_ptr().cast::<u8>().add(BEHIND_NUMBER).cast::<[u64; 3]>() };
+    let fd = first as i32;
+    let concerns_socket = match call {
+        Call::Close => is_socket(fd),
+        // The descriptor that is silently closed.
+        Call::Dup2 | Call::Dup3 => is_socket(second as i32),
+        _ => true,
+    };
+    if !concerns_socket {
+        return;
+    }
+    let (family, port, address) = if call.has_address() { sockaddr(second, third) } else { (0, 0, [0; 4]) };
+    let entry = SyscallRecord {
+        header: header(Kind::Syscall),
+        result: 0,
+        argument: if call.has_argument() { i64::from(second as i32) } else { 0 },
+        address,
+        fd,
+        port,
+        family,
+        call: call as u8,
+        phase: PHASE_ENTER,
+        padding: [0; 6],
+    };
+    if CALLS.insert(tid, entry, 0).is_err() {
+        count_drop(Probe::Calls);
+    }
+    record(entry);
+}
+
+/// Family, port and address of a `sockaddr_in` or `sockaddr_in6` of the caller; zeros for anything else.
+#[inline(always)]
+fn sockaddr(pointer: u64, length: u64) -> (u16, u16, [u32; 4]) {
+    const NONE: (u16, u16, [u32; 4]) = (0, 0, [0; 4]);
+    // SAFETY: the helper checks the address, here and below; only integers are read.
+    let Ok([start, v4]) = (unsafe { bpf_probe_read_user(pointer as *const [u32; 2]) }) else { return NONE };
+    let family = start as u16;
+    let port = u16::from_be((start >> 16) as u16);
+    match family {
+        AF_INET if length >= 8 => (family, port, [v4, 0, 0, 0]),
+        // SAFETY: see above.
+        AF_INET6 if length >= 24 => match unsafe { bpf_probe_read_user((pointer + 8) as *const [u32; 4]) } {
+            Ok(address) => (family, port, address),
+            Err(_) => NONE,
+        },
+        _ => NONE,
+    }
+}
+
+#[inline(always)]
+fn record(call: SyscallRecord) {
+    if !emit(&call) {
+        count_drop(Probe::Syscall);
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads the kernel's structures at offsets that user space took from BTF.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, SocketRecord, UNKNOWN};
+
+use crate::maps::offset;
+
+/// Reads a value at `offset` bytes from `base`.
+#[inline(always)]
+pub fn read<T>(base: u64, offset: u32) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the source, and on success has written the whole value; only integers are read.
+    unsafe {
+        let source = (base + u64::from(offset)) as *const _;
+        let failed = bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, source);
+        (failed == 0).then(|| value.assume_init())
+    }
+}
+
+/// The start of `struct sock_common` (136 bytes on 64-bit kernels), and what follows it, read in one go.
+struct Common([u64; 18]);
+
+// The masks bound an offset for the verifier: 127 + 16 bytes lie within the 144 read.
+impl Common {
+    /// Reads into a place of the caller's: returned by value it would lie on the stack of 512 bytes twice.
+    #[inline(always)]
+    fn read(place: &mut MaybeUninit<Self>, socket: u64) -> Option<&Self> {
+        // SAFETY: the helper checks the source, and on success has written the whole place, which holds integers.
+        unsafe {
+            let failed = bpf_probe_read_kernel(place.as_mut_ptr().cast(), size_of::<Self>() as u32, socket as *const _);
+            (failed == 0).then(|| place.assume_init_ref())
+        }
+    }
+
+    #[inline(always)]
+    fn byte(&self, offset: u32) -> u8 {
+        // SAFETY: within the array, see the masks above.
+        unsafe { *self.0.as_ptr().cast::<u8>().add((offset & 0x7f) as usize) }
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: u32) -> u16 {
+        // SAFETY: within the array and aligned, by the mask.
+        unsafe { *self.0.as_ptr().cast::<u16>().add(((offset & 0x7e) >> 1) as usize) }
+    }
+
+    #[inline(always)]
+    fn word(&self, offset: u32) -> u32 {
+        // SAFETY: within the array and aligned, by the mask.
+        unsafe { *self.0.as_ptr().cast::<u32>().add(((offset & 0x7c) >> 2) as usize) }
+    }
+
+    #[inline(always)]
+    fn long(&self, offset: u32) -> u64 {
+        // SAFETY: within the array and aligned, by the mask.
+        unsafe { *self.0.as_ptr().add(((offset & 0x78) >> 3) as usize) }
+    }
+
+    #[inline(always)]
+    fn address(&self, offset: u32) -> [u32; 4] {
+        [self.word(offset), self.word(offset + 4), self.word(offset + 8), self.word(offset + 12)]
+    }
+
+    #[inline(always)]
+    fn netns(&self) -> u32 {
+        read(self.long(offset!(sk_net)), offset!(net_inum)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn flags(&self) -> u8 {
+        let bit = offset!(sk_ipv6only_bit);
+        if bit == UNKNOWN { 0 } else { (self.byte(bit >> 3) >> (bit & 7) & 1) * IPV6_ONLY }
+    }
+}
+
+/// Fills in what a record says of the socket at this kernel address, and returns the socket's protocol.
+#[inline(always)]
+pub fn read_socket(socket: u64, record: &mut SocketRecord) -> Option<u16> {
+    let mut place = MaybeUninit::uninit();
+    let common = Common::read(&mut place, socket)?;
+    record.family = common.half(offset!(sk_family));
+    if record.family == AF_INET6 {
+        record.local = common.address(offset!(sk_v6_rcv_saddr));
+        record.remote = common.address(offset!(sk_v6_daddr));
+    } else {
+        record.local[0] = common.word(offset!(sk_rcv_saddr));
+        record.remote[0] = common.word(offset!(sk_daddr));
+    }
+    record.netns = common.netns();
+    record.flags = common.flags();
+    record.remote_port = u16::from_be(common.half(offset!(sk_dport)));
+    // Not skc_num: that one is 0 already when a listener with an automatic port closes.
+    record.local_port = u16::from_be(read(socket, offset!(inet_sport))?);
+    read(socket, offset!(sk_protocol))
+}
+
+/// Fills in what a tracepoint's own record does not tell: namespace and flags.
+#[inline(always)]
+pub fn complete_socket(socket: u64, record: &mut SocketRecord) {
+    if offset!(sk_net) == UNKNOWN {
+        return;
+    }
+    let mut place = MaybeUninit::uninit();
+    if let Some(common) = Common::read(&mut place, socket) {
+        record.netns = common.netns();
+        record.flags = common.flags();
+    }
+}
+
+/// Whether the running task's whole process is ending, and how, where that is known.
+#[inline(always)]
+pub fn exit_of_current() -> Option<(bool, i32)> {
+    if offset!(signal_live) == UNKNOWN {
+        return None;
+    }
+    // SAFETY: the helper takes nothing and always succeeds.
+    let task = unsafe { bpf_get_current_task() };
+    let signal: u64 = read(task, offset!(task_signal))?;
+    let live: i32 = read(signal, offset!(signal_live))?;
+    Some((live == 0, read(task, offset!(task_exit_code))?))
+}
+
+/// Whether the running task's descriptor `fd` is a socket; true when that cannot be told.
+#[inline(always)]
+pub fn is_socket(fd: i32) -> bool {
+    if offset!(inode_mode) == UNKNOWN {
+        return true;
+    }
+    mode(fd).is_some_and(|mode| mode & 0o170000 == 0o140000)
+}
+
+#[inline(always)]
+fn mode(fd: i32) -> Option<u16> {
+    // SAFETY: the helper takes nothing and always succeeds.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = read(task, offset!(task_files))?;
+    let table: u64 = read(files, offset!(files_fdt))?;
+    if fd as u32 >= read(table, offset!(fdtable_max_fds))? {
+        return None;
+    }
+    let descriptors: u64 = read(table, offset!(fdtable_fd))?;
+    let file: u64 = read(descriptors + u64::from(fd as u32) * 8, 0)?;
+    let inode: u64 = read(file, offset!(file_inode))?;
+    read(inode, offset!(inode_mode))
+}

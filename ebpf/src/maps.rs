@@ -1,0 +1,74 @@
+//! The maps, and what user space sets before it loads the programs.
+
+use aya_ebpf::Global;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use portwitness_ebpf_common::{Offsets, Probe, SETTINGS as SETTING_COUNT, SyscallRecord, TRACK_ALL};
+
+/// Every record, in the order of reservation; the size is set by user space.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
+
+/// Records lost, by `Probe`.
+#[map]
+pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Probe::ALL.len() as u32, 0);
+
+/// What user space changes while the programs run.
+#[map]
+pub static SETTINGS: Array<u32> = Array::with_max_entries(SETTING_COUNT, 0);
+
+/// Processes, by tgid, and how they are followed.
+#[map]
+pub static TRACKED: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
+
+/// Sockets whose further life is recorded, by address: listeners that were recorded, connections of tracked processes.
+#[map]
+pub static SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
+
+/// Ports on which a tracked process has listened: network namespace in the upper half, port in the lower.
+#[map]
+pub static PORTS: HashMap<u64, u8> = HashMap::with_max_entries(4096, 0);
+
+/// System calls in progress, by thread, as they were recorded at their entry.
+#[map]
+pub static CALLS: HashMap<u32, SyscallRecord> = HashMap::with_max_entries(16384, 0);
+
+/// Where things lie in this kernel's structures.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::NONE;
+
+/// The network namespace whose listeners are recorded, whoever owns them.
+#[unsafe(no_mangle)]
+pub static NETNS: Global<u32> = Global::new(0);
+
+/// The reader is woken when more bytes than these lie unread.
+#[unsafe(no_mangle)]
+pub static WAKE_ABOVE: Global<u64> = Global::new(0);
+
+/// One offset; volatile because user space overwrites the constant after compilation.
+macro_rules! offset {
+    ($name:ident) => {
+        // SAFETY: the static is initialised, and nothing writes to it while programs run.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::OFFSETS.$name) }
+    };
+}
+pub(crate) use offset;
+
+/// How a process is followed, if at all.
+#[inline(always)]
+pub fn tracking(tgid: u32) -> Option<u32> {
+    // SAFETY: the value is copied at once.
+    unsafe { TRACKED.get(tgid) }.copied()
+}
+
+/// Whether a process's own doings are recorded.
+#[inline(always)]
+pub fn is_tracked(tgid: u32) -> bool {
+    tracking(tgid) == Some(TRACK_ALL)
+}
+
+/// A setting; 0 until user space sets it.
+#[inline(always)]
+pub fn setting(index: u32) -> u32 {
+    SETTINGS.get(index).copied().unwrap_or(0)
+}

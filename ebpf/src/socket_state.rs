@@ -1,0 +1,140 @@
+//! Socket states, on the tracepoint sock:inet_sock_set_state: when ports open and close, and the life of connections.
+//!
+//! A listener's edges are CLOSE -> LISTEN and LISTEN -> CLOSE. A child of a listener begins as LISTEN -> SYN_RECV, and
+//! TIME_WAIT has a socket of its own without a tracepoint: the connection ends with FIN_WAIT2 -> CLOSE.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
+use aya_log_ebpf::warn;
+use portwitness_ebpf_common::{AF_INET6, Kind, Probe, SETTING_FENCE_THREAD, SocketRecord};
+
+use crate::emit::{count_drop, current, emit, header};
+use crate::kernel::{complete_socket, read_socket};
+use crate::maps::{NETNS, PORTS, SOCKETS, is_tracked, setting};
+
+const SYN_SENT: u8 = 2;
+const SYN_RECV: u8 = 3;
+const CLOSE: u8 = 7;
+const LISTEN: u8 = 10;
+
+const IPPROTO_TCP: u16 = 6;
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn socket_state_btf(ctx: BtfTracePointContext) -> i32 {
+    let change = Change { socket: ctx.arg(0), from: ctx.arg::<i32>(1) as u8, to: ctx.arg::<i32>(2) as u8 };
+    changed(&ctx, &change, |record| read_socket(change.socket, record));
+    0
+}
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn socket_state_raw(ctx: RawTracePointContext) -> i32 {
+    let change = Change { socket: ctx.arg(0), from: ctx.arg::<i32>(1) as u8, to: ctx.arg::<i32>(2) as u8 };
+    changed(&ctx, &change, |record| read_socket(change.socket, record));
+    0
+}
+
+#[tracepoint]
+pub fn socket_state_classic(ctx: TracePointContext) -> u32 {
+    // SAFETY: the record is at least this long since Linux 5.6, holds integers, and outlives the call.
+    let fields = unsafe { &*ctx.as_ptr().cast::<u8>().add(8).cast::<Fields>() };
+    let change = Change { socket: fields.socket, from: fields.from as u8, to: fields.to as u8 };
+    changed(&ctx, &change, |record| {
+        fields.fill(record);
+        complete_socket(fields.socket, record);
+        Some(fields.protocol)
+    });
+    0
+}
+
+struct Change {
+    socket: u64,
+    from: u8,
+    to: u8,
+}
+
+/// The tracepoint's record from its 8th byte (include/trace/events/sock.h, alike from Linux 5.6 to 6.18).
+#[repr(C)]
+struct Fields {
+    socket: u64,
+    from: i32,
+    to: i32,
+    local_port: u16,
+    remote_port: u16,
+    family: u16,
+    protocol: u16,
+    local_v4: u32,
+    remote_v4: u32,
+    /// v4-mapped for IPv4.
+    local: [u32; 4],
+    remote: [u32; 4],
+}
+
+impl Fields {
+    #[inline(always)]
+    fn fill(&self, record: &mut SocketRecord) {
+        if self.family == AF_INET6 {
+            record.local = self.local;
+            record.remote = self.remote;
+        } else {
+            record.local[0] = self.local_v4;
+            record.remote[0] = self.remote_v4;
+        }
+        record.family = self.family;
+        record.local_port = self.local_port;
+        record.remote_port = self.remote_port;
+    }
+}
+
+/// A socket goes from one state to another; `look` fills in what it is and returns its protocol.
+#[inline(always)]
+fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut SocketRecord) -> Option<u16>) {
+    let (tgid, tid) = current();
+    let tracked = is_tracked(tgid);
+    // SAFETY: only the presence of the key counts.
+    let followed = unsafe { SOCKETS.get(change.socket) }.is_some();
+    // Most transitions on a machine are none of ours, and end here.
+    match (change.from, change.to) {
+        (CLOSE, LISTEN) | (LISTEN, CLOSE | SYN_RECV) => {}
+        (CLOSE, SYN_SENT) if tracked => {}
+        _ if followed => {}
+        _ => return,
+    }
+    let mut record = SocketRecord::default();
+    // SCTP and MPTCP share the tracepoint; an MPTCP listener has a TCP socket underneath, which counts.
+    if look(&mut record) != Some(IPPROTO_TCP) {
+        return;
+    }
+    let port = u64::from(record.netns) << 32 | u64::from(record.local_port);
+    // A namespace that cannot be told (0) may be the observed one.
+    let observed = record.netns == 0 || record.netns == NETNS.load() || tid == setting(SETTING_FENCE_THREAD);
+    let wanted = match (change.from, change.to) {
+        (CLOSE, LISTEN) => tracked || observed,
+        // What a dying process leaves is closed after it ceased to be tracked: its socket is followed still.
+        (LISTEN, CLOSE) => tracked || observed || followed,
+        // SAFETY: only the presence of the key counts.
+        (LISTEN, SYN_RECV) => unsafe { PORTS.get(port) }.is_some(),
+        _ => true,
+    };
+    if !wanted {
+        return;
+    }
+    if change.to == CLOSE {
+        let _ = SOCKETS.remove(change.socket);
+    } else if !followed && SOCKETS.insert(change.socket, 1, 0).is_err() {
+        count_drop(Probe::Sockets);
+        warn!(ctx, "the map of followed sockets is full: a socket at port {} is not followed", record.local_port);
+    }
+    if change.to == LISTEN && tracked && PORTS.insert(port, 1, 0).is_err() {
+        count_drop(Probe::Ports);
+        warn!(ctx, "the map of tracked ports is full: connections to port {} are not followed", record.local_port);
+    }
+    record.header = header(Kind::SocketState);
+    record.socket = change.socket;
+    record.from = change.from;
+    record.to = change.to;
+    // A lost sentinel is provoked again, and nothing of the run went with it.
+    if !emit(&record) && tid != setting(SETTING_FENCE_THREAD) {
+        count_drop(Probe::SocketState);
+    }
+}
