@@ -30,8 +30,8 @@ pub(super) struct Tunnel {
     versions: String,
 }
 
-/// The program's packages, and what builds those of them that come as source; in `tests/tunnel`.
-const LOCKS: [&str; 2] = ["requirements.lock", "build-requirements.lock"];
+/// What builds packages that come as source, then the program and all it needs; in `tests/tunnel`.
+const LOCKS: [&str; 2] = ["build-requirements.lock", "requirements.lock"];
 
 impl Tunnel {
     /// Reads the lock files.
@@ -67,22 +67,14 @@ impl Tunnel {
             }
             let log = |name| workspace.setup_dir().join(name);
             logged::run(python(interpreter).args(["-m", "venv"]).arg(&self.venv), &log("venv.log"))?;
-            let mut pip = python(self.venv.join("bin/python"));
-            pip.args([
-                "-m",
-                "pip",
-                "install",
-                "--no-input",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "-r",
-                LOCKS[0],
-            ]);
-            // The variable reaches the builds of source packages, which no option does; pip splits it at spaces, so the
-            // file goes by its bare name.
-            pip.env("PIP_CONSTRAINT", LOCKS[1]).current_dir(&self.locks);
-            logged::run(&mut pip, &log("pip.log"))
-                .with_context(|| format!("cannot install {NAME} from PyPI (is the network there?)"))?;
+            // What comes as source is built in the venv itself, by the pinned tools; what pip chose would change by the day.
+            for (lock, name) in LOCKS.into_iter().zip(["pip-build.log", "pip.log"]) {
+                let mut pip = python(self.venv.join("bin/python"));
+                pip.args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps"]);
+                pip.args(["--use-pep517", "--no-build-isolation", "--requirement"]).arg(self.locks.join(lock));
+                logged::run(&mut pip, &log(name))
+                    .with_context(|| format!("cannot install {NAME} from PyPI (is the network there?)"))?;
+            }
             // Last, so that a venv that was interrupted has no mark and is made anew.
             fs::write(self.mark(), &self.versions).with_context(|| self.mark().display().to_string())?;
             ensure!(self.is_installed(), "{NAME} was installed and {} does not find it", self.venv.display());
