@@ -154,7 +154,8 @@ pub enum ProcessChange {
     Exit {
         /// Who.
         process: Process,
-        /// As wait(2) would report it: exit code << 8, or the signal.
-        status: i32,
+        /// As wait(2) would report it: exit code << 8, or the signal; none where the kernel's structures are not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<i32>,
     },
 }
