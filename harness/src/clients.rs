@@ -19,6 +19,8 @@ pub mod many;
 pub mod messages;
 pub mod mix;
 pub mod payload;
+#[cfg(test)]
+mod peer;
 pub mod pingpong;
 mod recording;
 pub mod transfer;

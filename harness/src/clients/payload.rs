@@ -67,7 +67,7 @@ impl Payload {
     pub(super) fn locate(&self, word: [u8; 8]) -> Option<u64> {
         let Source::Seeded { key } = self.source else { return None };
         let index = unmix(u64::from_le_bytes(word)).wrapping_sub(key).wrapping_mul(STEP_INVERSE);
-        (index < self.length / 8).then_some(index * 8)
+        (index < self.length / 8).then(|| index * 8)
     }
 }
 
