@@ -28,11 +28,8 @@ pub fn header(kind: Kind) -> Header {
 pub fn emit<T>(record: &T) -> bool {
     // Waking the reader costs the task that is observed about 14 us, so it happens only when the ring fills up; the
     // reader looks by itself every few milliseconds.
-    let flags = if EVENTS.query(BPF_RB_AVAIL_DATA.into()) > WAKE_ABOVE.load() {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    };
+    let flags =
+        if EVENTS.query(BPF_RB_AVAIL_DATA.into()) > WAKE_ABOVE.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
     EVENTS.output::<T>(record, flags.into()).is_ok()
 }
 

@@ -1,5 +1,9 @@
 //! Observers only watch and append records; they never touch the system under test.
 
+pub mod ebpf;
+pub mod procfs;
+pub mod sock_diag;
+
 use crate::history::Recorder;
 
 /// Something that watches.

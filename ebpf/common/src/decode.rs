@@ -63,8 +63,7 @@ impl TryFrom<&[u8]> for Message {
     type Error = DecodeError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (header, _) =
-            Header::read_from_prefix(bytes).map_err(|_| DecodeError::TooShort { length: bytes.len() })?;
+        let (header, _) = Header::read_from_prefix(bytes).map_err(|_| DecodeError::TooShort { length: bytes.len() })?;
         let kind = header.kind;
         Ok(match kind {
             k if k == Kind::SocketState as u32 => Self::Socket(whole(kind, bytes)?),

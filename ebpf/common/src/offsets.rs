@@ -73,3 +73,11 @@ offsets! {
     /// Field `group_dead` in the record of the tracepoint sched:sched_process_exit (since Linux 6.16).
     exit_group_dead,
 }
+
+#[cfg(feature = "user")]
+impl Offsets {
+    /// As the programs hold them in memory.
+    pub fn as_bytes(&self) -> &[u8] {
+        IntoBytes::as_bytes(self)
+    }
+}

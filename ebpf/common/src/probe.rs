@@ -22,15 +22,8 @@ pub enum Probe {
 
 impl Probe {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 7] = [
-        Self::SocketState,
-        Self::Syscall,
-        Self::Process,
-        Self::Tracked,
-        Self::Sockets,
-        Self::Ports,
-        Self::Calls,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::SocketState, Self::Syscall, Self::Process, Self::Tracked, Self::Sockets, Self::Ports, Self::Calls];
 
     /// Its name in the history.
     pub const fn name(self) -> &'static str {

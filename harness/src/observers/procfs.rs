@@ -1,5 +1,6 @@
 //! What /proc tells: which sockets listen at this moment, and who holds them.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -20,14 +21,14 @@ pub fn own_netns() -> io::Result<u32> {
 /// that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from here.
 pub fn listeners(netns: u32) -> io::Result<Vec<Listening>> {
     let sockets = listening(&folder_in(netns)?)?;
-    let owner = |inode| if sockets.is_empty() { None } else { holder(inode) };
+    let owners = holders(&sockets.iter().map(|socket| socket.inode).collect());
     Ok(sockets
         .iter()
         .map(|socket| Listening {
             local: Endpoint::from(socket.local_address),
             netns,
             ipv6_only: false,
-            process: owner(socket.inode),
+            process: owners.get(&socket.inode).cloned(),
         })
         .collect())
 }
@@ -36,7 +37,7 @@ pub fn listeners(netns: u32) -> io::Result<Vec<Listening>> {
 pub fn owner_of(endpoint: Endpoint) -> Option<Process> {
     let sockets = listening(Path::new("/proc/thread-self")).ok()?;
     let found = sockets.iter().find(|socket| Endpoint::from(socket.local_address).covers(endpoint, false))?;
-    holder(found.inode)
+    holders(&HashSet::from([found.inode])).remove(&found.inode)
 }
 
 fn netns_of(process: &Path) -> io::Result<u32> {
@@ -76,20 +77,28 @@ fn listening(process: &Path) -> io::Result<Vec<TcpNetEntry>> {
     Ok(all)
 }
 
-/// A process that holds the socket with this inode number.
-fn holder(inode: u64) -> Option<Process> {
-    let target = format!("socket:[{inode}]");
-    let holds = |process: &PathBuf| {
-        fs::read_dir(process.join("fd")).is_ok_and(|descriptors| {
-            descriptors
-                .filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok())
-                .any(|link| link.as_os_str() == target.as_str())
-        })
-    };
-    let process = processes().ok()?.find(holds)?;
-    let tgid = process.file_name()?.to_str()?.parse().ok()?;
-    let comm = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    Some(Process { tgid: Tgid(tgid), tid: tgid, comm: comm.trim_end().into() })
+/// For each of these sockets, by inode number, a process that holds it, as far as this user may see.
+fn holders(sockets: &HashSet<u64>) -> HashMap<u64, Process> {
+    let mut found = HashMap::new();
+    let Ok(processes) = processes() else { return found };
+    for process in processes {
+        if found.len() == sockets.len() {
+            break;
+        }
+        let Ok(descriptors) = fs::read_dir(process.join("fd")) else { continue };
+        let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+        let inodes = links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        for inode in inodes.filter(|inode| sockets.contains(inode)) {
+            found.entry(inode).or_insert_with(|| process_at(&process));
+        }
+    }
+    found
+}
+
+fn process_at(folder: &Path) -> Process {
+    let tgid = folder.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or_default();
+    let comm = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+    Process { tgid: Tgid(tgid), tid: tgid, comm: comm.trim_end().into() }
 }
 
 #[cfg(test)]

@@ -1,0 +1,210 @@
+//! Loads the eBPF programs of a rung and attaches them, or says what this machine lacks for it.
+
+use std::error::Error;
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use portwitness_ebpf_common::{Probe, TRACK_CHILDREN};
+use rustix::thread::CapabilitySet;
+
+use super::kernel::Kernel;
+use super::rung::Rung;
+use crate::observers::ObserverError;
+
+/// The programs, or nothing where they could not be built.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwitness.bpf.o"));
+
+/// Why `OBJECT` is empty.
+const MISSING: &str = env!("PORTWITNESS_EBPF_MISSING");
+
+/// The probes: the prefix of the programs' names, then the tracepoint's category and name.
+const PROBES: [(&str, &str, &str); 4] = [
+    // The first to be attached is the one that tells which process begins, so that no child is missed.
+    ("fork", "task", "task_newtask"),
+    ("exec", "sched", "sched_process_exec"),
+    ("exit", "sched", "sched_process_exit"),
+    ("socket_state", "sock", "inet_sock_set_state"),
+];
+
+/// What every rung is loaded with.
+pub(super) struct Wanted {
+    /// Size of the ring in bytes.
+    pub(super) ring_bytes: u32,
+    /// The observed network namespace.
+    pub(super) netns: u32,
+    /// The process whose children are followed.
+    pub(super) parent: u32,
+}
+
+/// Programs that are loaded and attached, for as long as this lives.
+pub(super) struct Loaded {
+    pub(super) rung: Rung,
+    pub(super) ebpf: Ebpf,
+    drops: PerCpuArray<MapData, u64>,
+    settings: Array<MapData, u32>,
+}
+
+/// What the reader reads.
+pub(super) struct Sources {
+    pub(super) ring: RingBuf<MapData>,
+    pub(super) logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// The size of the embedded programs in bytes, or why there are none.
+pub(crate) fn object() -> Result<usize, String> {
+    match OBJECT.len() {
+        0 => Err(format!("this program was built without the eBPF object ({MISSING})")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Why programs cannot run here at all: no object, no capabilities.
+pub(super) fn refused() -> Result<(), ObserverError> {
+    object().map_err(|lacks| lacking("ebpf", lacks, "run `cargo xtask setup` and build again"))?;
+    let way_out = "run as root, or with `--observer sock-diag`";
+    let effective = rustix::thread::capabilities(None).map(|sets| sets.effective).unwrap_or(CapabilitySet::empty());
+    // CAP_SYS_ADMIN stands for both (capabilities(7)).
+    let missing: Vec<_> = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|(capability, _)| !effective.intersects(*capability | CapabilitySet::SYS_ADMIN))
+        .map(|(_, name)| name)
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(lacking("ebpf", missing.join(" and ") + " missing", way_out)) }
+}
+
+pub(super) fn lacking(observer: &str, lacks: impl Into<String>, way_out: impl Into<String>) -> ObserverError {
+    ObserverError::Lacking { observer: observer.into(), lacks: lacks.into(), way_out: way_out.into() }
+}
+
+impl Kernel {
+    /// Loads and attaches the best of `rungs`.
+    pub(super) fn load_best(&self, rungs: &[Rung], wanted: &Wanted) -> Result<(Loaded, Sources), ObserverError> {
+        let mut failures = Vec::new();
+        for rung in rungs {
+            match self.load(*rung, wanted) {
+                Ok(loaded) => return Ok(loaded),
+                Err(why) => {
+                    tracing::debug!("the rung {rung} is not to be had: {why}");
+                    failures.push(format!("{rung}: {why}"));
+                }
+            }
+        }
+        let way_out = "run with another `--observer`: `portwitness doctor` shows what works here";
+        Err(lacking("ebpf", failures.join("; "), way_out))
+    }
+
+    /// Loads and attaches one rung.
+    pub(super) fn load(&self, rung: Rung, wanted: &Wanted) -> Result<(Loaded, Sources), String> {
+        match rung {
+            Rung::TpBtf | Rung::RawTp => drop(self.btf.as_ref().map_err(Clone::clone)?),
+            Rung::Tracepoint => self.formats.clone()?,
+        }
+        self.load_programs(rung, wanted).map_err(|error| causes(error.as_ref()))
+    }
+
+    fn load_programs(&self, rung: Rung, wanted: &Wanted) -> Result<(Loaded, Sources), Box<dyn Error>> {
+        let mut ebpf = self.object(wanted)?;
+        let mut tracked = HashMap::<_, u32, u32>::try_from(ebpf.map_mut("TRACKED").ok_or("no map TRACKED")?)?;
+        tracked.insert(wanted.parent, TRACK_CHILDREN, 0)?;
+        for (probe, category, tracepoint) in PROBES {
+            self.attach(&mut ebpf, rung, probe, category, tracepoint)
+                .map_err(|error| format!("{category}:{tracepoint}: {}", causes(&error)))?;
+        }
+        let logger = if logs() { EbpfLogger::init(&mut ebpf).ok() } else { None };
+        let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| format!("no map {name}"));
+        let sources = Sources { ring: RingBuf::try_from(take("EVENTS")?)?, logger };
+        let drops = PerCpuArray::try_from(take("DROPS")?)?;
+        let settings = Array::try_from(take("SETTINGS")?)?;
+        Ok((Loaded { rung, ebpf, drops, settings }, sources))
+    }
+
+    fn object(&self, wanted: &Wanted) -> Result<Ebpf, aya::EbpfError> {
+        let log_level = if logs() { aya_log::Level::Debug as u8 } else { 0 };
+        EbpfLoader::new()
+            .btf(self.btf.as_ref().ok())
+            .map_max_entries("EVENTS", wanted.ring_bytes)
+            .override_global("OFFSETS", self.offsets.as_bytes(), true)
+            .override_global("NETNS", &wanted.netns, true)
+            .override_global("WAKE_ABOVE", &u64::from(wanted.ring_bytes / 8), true)
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .load(OBJECT)
+    }
+
+    fn attach(
+        &self,
+        ebpf: &mut Ebpf,
+        rung: Rung,
+        probe: &str,
+        category: &str,
+        tracepoint: &str,
+    ) -> Result<(), ProgramError> {
+        match rung {
+            Rung::TpBtf => {
+                let program: &mut BtfTracePoint = program(ebpf, &format!("{probe}_btf"))?;
+                if let Ok(btf) = &self.btf {
+                    program.load(tracepoint, btf)?;
+                }
+                program.attach()?;
+            }
+            Rung::RawTp => {
+                let program: &mut RawTracePoint = program(ebpf, &format!("{probe}_raw"))?;
+                program.load()?;
+                program.attach(tracepoint)?;
+            }
+            Rung::Tracepoint => {
+                let program: &mut TracePoint = program(ebpf, &format!("{probe}_classic"))?;
+                program.load()?;
+                program.attach(category, tracepoint)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Loaded {
+    /// Changes a setting of the running programs.
+    pub(super) fn set(&mut self, setting: u32, value: u32) -> Result<(), ObserverError> {
+        self.settings.set(setting, value, 0).map_err(|error| map_failed("write a setting", &error))
+    }
+
+    /// How many records each probe has lost so far.
+    pub(super) fn drops(&self) -> Result<Vec<(&'static str, u64)>, ObserverError> {
+        let lost = |probe: Probe| {
+            let counts = self.drops.get(&(probe as u32), 0).map_err(|error| map_failed("read lost records", &error))?;
+            Ok((probe.name(), counts.iter().sum()))
+        };
+        Probe::ALL.into_iter().map(lost).collect()
+    }
+}
+
+/// A program by its name.
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, ProgramError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn map_failed(doing: &str, error: &MapError) -> ObserverError {
+    ObserverError::Io { doing: format!("ebpf: could not {doing}"), source: std::io::Error::other(causes(error)) }
+}
+
+/// The programs' own messages are asked for.
+fn logs() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+/// An error with what caused it, on one line and without the verifier's log, which runs to pages.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut told = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told.push(cause.to_string());
+        source = cause.source();
+    }
+    told.dedup();
+    let lines = told.iter().filter_map(|text| text.lines().next());
+    lines.collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,158 @@
+//! Where the eBPF programs find things in this kernel's structures: from BTF, and from the formats of tracepoints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use btf_rs::{Btf, Struct, Type};
+use portwitness_ebpf_common::{Offsets, UNKNOWN};
+
+/// The kernel's own BTF; `PORTWITNESS_BTF` names another file, for a kernel that ships it elsewhere.
+pub(crate) fn btf_path() -> PathBuf {
+    std::env::var_os("PORTWITNESS_BTF").map_or_else(|| "/sys/kernel/btf/vmlinux".into(), PathBuf::from)
+}
+
+/// Fills in what BTF tells; fails on a structure or member that every kernel has and this BTF does not.
+pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
+    let btf = Btf::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let bytes_to = |path: &str| bits(&btf, path).map(|bits| bits / 8).ok_or_else(|| format!("BTF has no {path}"));
+    let or_unknown = |path: &str| bytes_to(path).unwrap_or(UNKNOWN);
+    *into = Offsets {
+        sk_family: bytes_to("sock.__sk_common.skc_family")?,
+        sk_dport: bytes_to("sock.__sk_common.skc_dport")?,
+        sk_daddr: bytes_to("sock.__sk_common.skc_daddr")?,
+        sk_rcv_saddr: bytes_to("sock.__sk_common.skc_rcv_saddr")?,
+        // A kernel without IPv6 lacks these two.
+        sk_v6_daddr: or_unknown("sock.__sk_common.skc_v6_daddr"),
+        sk_v6_rcv_saddr: or_unknown("sock.__sk_common.skc_v6_rcv_saddr"),
+        sk_ipv6only_bit: bits(&btf, "sock.__sk_common.skc_ipv6only").unwrap_or(UNKNOWN),
+        sk_net: bytes_to("sock.__sk_common.skc_net.net")?,
+        sk_protocol: bytes_to("sock.sk_protocol")?,
+        inet_sport: bytes_to("inet_sock.inet_sport")?,
+        net_inum: bytes_to("net.ns.inum")?,
+        task_tgid: bytes_to("task_struct.tgid")?,
+        task_exit_code: bytes_to("task_struct.exit_code")?,
+        task_signal: bytes_to("task_struct.signal")?,
+        signal_live: bytes_to("signal_struct.live")?,
+        task_files: bytes_to("task_struct.files")?,
+        files_fdt: bytes_to("files_struct.fdt")?,
+        fdtable_max_fds: bytes_to("fdtable.max_fds")?,
+        fdtable_fd: bytes_to("fdtable.fd")?,
+        file_inode: bytes_to("file.f_inode")?,
+        inode_mode: bytes_to("inode.i_mode")?,
+        ..*into
+    };
+    Ok(())
+}
+
+/// Fills in where the fields of the process tracepoints lie in their records, from `<tracefs>/events`.
+pub(super) fn from_formats(tracefs: &Path, into: &mut Offsets) -> Result<(), String> {
+    let read = |event: &str| {
+        let path = tracefs.join("events").join(event).join("format");
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let newtask = read("task/task_newtask")?;
+    let of = |name: &str| field(&newtask, name).ok_or_else(|| format!("task:task_newtask has no field {name}"));
+    into.newtask_pid = of("pid")?;
+    into.newtask_clone_flags = of("clone_flags")?;
+    into.exit_group_dead = field(&read("sched/sched_process_exit")?, "group_dead").unwrap_or(UNKNOWN);
+    Ok(())
+}
+
+/// The offset of a field in a tracepoint's format: `\tfield:pid_t pid;\toffset:8;\tsize:4;...`.
+fn field(format: &str, name: &str) -> Option<u32> {
+    format.lines().find_map(|line| {
+        let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
+        let declared = parts.next()?.rsplit(' ').next()?;
+        let declared = declared.split('[').next()?;
+        let offset = parts.next()?.strip_prefix("offset:")?;
+        (declared == name).then(|| offset.parse().ok())?
+    })
+}
+
+/// How many bits into the structure the member at `path` (`struct.member.member`) lies.
+fn bits(btf: &Btf, path: &str) -> Option<u32> {
+    let (name, members) = path.split_once('.')?;
+    let mut ids = btf.resolve_types_by_name(name).ok()?.into_iter();
+    let mut at = ids.find_map(|found| match found {
+        Type::Struct(found) if !found.members.is_empty() => Some(found),
+        _ => None,
+    })?;
+    let mut total = 0;
+    for (left, member) in members.split('.').rev().enumerate().collect::<Vec<_>>().into_iter().rev() {
+        let (offset, of_type) = member_of(btf, &at, member)?;
+        total += offset;
+        if left > 0 {
+            at = structure(btf, of_type)?;
+        }
+    }
+    Some(total)
+}
+
+/// A member's offset in bits and its type, sought in nameless structures and unions too.
+fn member_of(btf: &Btf, within: &Struct, name: &str) -> Option<(u32, Type)> {
+    within.members.iter().find_map(|member| {
+        let of_type = btf.resolve_chained_type(member).ok()?;
+        let own = btf.resolve_name(member).unwrap_or_default();
+        if own == name {
+            return Some((member.bit_offset(), of_type));
+        }
+        if !own.is_empty() {
+            return None;
+        }
+        let (inner, of_type) = member_of(btf, &structure(btf, of_type)?, name)?;
+        Some((member.bit_offset() + inner, of_type))
+    })
+}
+
+/// The structure or union behind typedefs and qualifiers.
+fn structure(btf: &Btf, mut of_type: Type) -> Option<Struct> {
+    loop {
+        of_type = match of_type {
+            Type::Struct(found) | Type::Union(found) => return Some(found),
+            Type::Typedef(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) => {
+                btf.resolve_chained_type(of_type.as_btf_type()?).ok()?
+            }
+            _ => return None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_tells_all_offsets() {
+        let Ok(bytes) = fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: /sys/kernel/btf/vmlinux is not there");
+            return;
+        };
+        let mut offsets = Offsets::NONE;
+        from_btf(&bytes, &mut offsets).unwrap();
+        // struct sock_common begins with the addresses of the two ends (include/net/sock.h, Linux 2.6.33 to 6.18).
+        assert_eq!((offsets.sk_daddr, offsets.sk_rcv_saddr), (0, 4));
+        assert_eq!((offsets.sk_dport, offsets.sk_family), (12, 16));
+        assert_ne!(offsets.sk_ipv6only_bit, UNKNOWN);
+        // The programs read the first 144 bytes of a socket at once.
+        for offset in [offsets.sk_net, offsets.sk_v6_daddr, offsets.sk_v6_rcv_saddr, offsets.sk_ipv6only_bit / 8] {
+            assert!(offset < 128, "{offsets:?}");
+        }
+        assert!(offsets.inet_sport > 128, "{offsets:?}");
+    }
+
+    #[test]
+    fn what_is_not_btf_is_refused() {
+        assert!(from_btf(b"not BTF at all", &mut Offsets::NONE.clone()).is_err());
+    }
+
+    #[test]
+    fn fields_are_found_in_a_format() {
+        let format = "name: task_newtask\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+                      \tfield:pid_t pid;\toffset:8;\tsize:4;\tsigned:1;\n\
+                      \tfield:char comm[16];\toffset:12;\tsize:16;\tsigned:0;\n";
+        assert_eq!(field(format, "pid"), Some(8));
+        assert_eq!(field(format, "comm"), Some(12));
+        assert_eq!(field(format, "absent"), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! The reader: a thread that empties the ring into the history, watches for sentinels, and never dies unnoticed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::time::Timespec;
+
+use super::decode::{Decoded, decode};
+use crate::clock::Timestamp;
+use crate::history::{Event, ObserverChange, Record, Recorder, Source, TcpState};
+
+/// The reader looks at the ring this often by itself, since the programs wake it only when the ring fills up.
+const INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
+const RUN: u8 = 0;
+const PAUSE: u8 = 1;
+const STOP: u8 = 2;
+const FAIL: u8 = 3;
+
+/// What the reader and the observer share.
+pub(super) struct Shared {
+    kick: OwnedFd,
+    order: AtomicU8,
+    /// The thread whose sockets are sentinels.
+    fence_tid: AtomicU32,
+    /// Entries that could not be decoded.
+    garbage: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// When the last sentinel of each CPU was stamped.
+    sentinels: BTreeMap<u32, Timestamp>,
+    dead: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn new(fence_tid: u32) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            kick: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            order: AtomicU8::new(RUN),
+            fence_tid: AtomicU32::new(fence_tid),
+            garbage: AtomicU64::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
+    /// Makes the reader look at the ring now.
+    pub(super) fn kick(&self) {
+        // Only a counter at its maximum refuses, and then the reader is awake.
+        let _ = rustix::io::write(&self.kick, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn pause(&self, paused: bool) {
+        self.give(if paused { PAUSE } else { RUN });
+    }
+
+    pub(super) fn fail(&self) {
+        self.give(FAIL);
+    }
+
+    fn give(&self, order: u8) {
+        self.order.store(order, Ordering::SeqCst);
+        self.kick();
+    }
+
+    /// Entries that could not be decoded so far.
+    pub(super) fn garbage(&self) -> u64 {
+        self.garbage.load(Ordering::Relaxed)
+    }
+
+    /// Those of `cpus` whose sentinel of `began` or later has come.
+    pub(super) fn returned(&self, cpus: &[u32], began: Timestamp) -> Vec<u32> {
+        let state = self.state();
+        cpus.iter().copied().filter(|cpu| state.sentinels.get(cpu).is_some_and(|at| *at >= began)).collect()
+    }
+
+    /// Waits for news of sentinels; an error says why the reader is dead.
+    pub(super) fn wait(&self, cpus: &[u32], began: Timestamp, time: Duration) -> Result<(), String> {
+        let missing = |state: &mut State| {
+            state.dead.is_none() && !cpus.iter().all(|cpu| state.sentinels.get(cpu).is_some_and(|at| *at >= began))
+        };
+        let waited = self.changed.wait_timeout_while(self.state(), time, missing);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.dead.clone().map_or(Ok(()), Err)
+    }
+
+    /// Why the reader is dead, if it is.
+    pub(super) fn death(&self) -> Option<String> {
+        self.state().dead.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the ring.
+pub(super) struct Reader {
+    pub(super) ring: RingBuf<MapData>,
+    pub(super) logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Reader {
+    /// Empties the ring; sentinels are noted and left out.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(Record)) {
+        let fence_tid = self.shared.fence_tid.load(Ordering::Relaxed);
+        while let Some(entry) = self.ring.next() {
+            match decode(&entry) {
+                Ok(decoded) if decoded.tid == fence_tid => self.shared.note(&decoded),
+                Ok(decoded) => take(decoded.record),
+                Err(garbage) => {
+                    tracing::error!("an entry of the ring is not understood: {garbage}");
+                    self.shared.garbage.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Goes on in a thread of its own until it is told to stop; any other end is recorded as the observer's death.
+    pub(super) fn spawn(self, recorder: Recorder) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("ebpf-reader".into()).spawn(move || {
+            let shared = Arc::clone(&self.shared);
+            let reason = match catch_unwind(AssertUnwindSafe(|| self.run(&recorder))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("the reader of the ring failed: {error}"),
+                Err(_) => "the reader of the ring panicked".to_owned(),
+            };
+            tracing::error!("the ebpf observer died: {reason}");
+            recorder.record(Source::Ebpf, Event::Observer(ObserverChange::Died { reason: reason.clone() }));
+            shared.state().dead = Some(reason);
+            shared.changed.notify_all();
+        })
+    }
+
+    fn run(mut self, recorder: &Recorder) -> io::Result<()> {
+        loop {
+            let order = self.shared.order.load(Ordering::SeqCst);
+            match order {
+                FAIL => return Err(io::Error::other("it was told to fail")),
+                PAUSE => {}
+                _ => self.drain(|record| recorder.append(record)),
+            }
+            if order == STOP {
+                return Ok(());
+            }
+            let kick = PollFd::new(&self.shared.kick, PollFlags::IN);
+            let mut watched = [kick, PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN)];
+            // A paused reader does not look at the ring, or it would spin on what it does not read.
+            let watched = if order == PAUSE { &mut watched[..1] } else { &mut watched[..] };
+            match poll(watched, Some(&INTERVAL)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut count = [0; 8];
+            // Nothing to read means that it was not a kick.
+            let _ = rustix::io::read(&self.shared.kick, &mut count);
+        }
+    }
+}
+
+impl Shared {
+    /// Ends the reader after it has emptied the ring once more.
+    pub(super) fn stop(&self) {
+        self.give(STOP);
+    }
+
+    fn note(&self, sentinel: &Decoded) {
+        // The closing of a sentinel: by then its CPU has run everything that came before.
+        if matches!(&sentinel.record.event, Event::SocketState(change) if change.to == TcpState::Close) {
+            self.state().sentinels.insert(sentinel.cpu, sentinel.record.at);
+            self.changed.notify_all();
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What listened before the programs were attached, without counting anything twice.
+//!
+//! The programs are attached first, and what they report stays on the ring while /proc is read. The transition to
+//! LISTEN is reported before the socket can be seen in /proc (net/ipv4/inet_connection_sock.c, inet_csk_listen_start),
+//! so after the reading the ring holds the opening of every socket in the list that opened meanwhile: these are no
+//! seeds. A socket that changed while the list was being read may or may not be in it: then it is read again.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::reader::Reader;
+use crate::clock::Timestamp;
+use crate::endpoint::Endpoint;
+use crate::history::{Event, Listening, Record, SocketState, Source, TcpState};
+use crate::observers::{Scope, procfs};
+
+/// Listeners may come and go all the time; after this many readings the last one counts.
+const ATTEMPTS: usize = 5;
+
+/// Appends the seeds, amid what the ring holds so far.
+pub(super) fn seed(reader: &mut Reader, scope: &Scope) -> io::Result<()> {
+    let mut seen = Vec::new();
+    let mut attempts = 0;
+    let (at, listening) = loop {
+        let at = Timestamp::now();
+        let listening = procfs::listeners(scope.netns)?;
+        reader.drain(|record| seen.push(record));
+        attempts += 1;
+        let moved = seen.iter().any(|record| record.at >= at && edge(record).is_some());
+        if !moved || attempts == ATTEMPTS {
+            break (at, listening);
+        }
+    };
+    let earlier = seen.iter().take_while(|record| record.at < at);
+    let seeds = without_opened(listening, earlier);
+    let mut seen = seen.into_iter().peekable();
+    while let Some(record) = seen.next_if(|record| record.at < at) {
+        scope.recorder.append(record);
+    }
+    for seed in seeds {
+        scope.recorder.append(Record { at, uncertainty_ns: 0, source: Source::Procfs, event: Event::Listening(seed) });
+    }
+    seen.for_each(|record| scope.recorder.append(record));
+    Ok(())
+}
+
+/// Leaves out a seed for every socket that opened, and did not close again, in `earlier`.
+fn without_opened<'a>(listening: Vec<Listening>, earlier: impl Iterator<Item = &'a Record>) -> Vec<Listening> {
+    let mut open = HashMap::new();
+    for change in earlier.filter_map(edge) {
+        if change.to == TcpState::Listen {
+            open.insert(change.socket, change.local);
+        } else {
+            open.remove(&change.socket);
+        }
+    }
+    let mut opened: Vec<Endpoint> = open.into_values().collect();
+    let is_seed = |seed: &Listening| match opened.iter().position(|local| *local == seed.local) {
+        Some(known) => {
+            opened.swap_remove(known);
+            false
+        }
+        None => true,
+    };
+    listening.into_iter().filter(is_seed).collect()
+}
+
+/// A listener that appeared or went.
+fn edge(record: &Record) -> Option<&SocketState> {
+    match &record.event {
+        Event::SocketState(change) => match (change.from, change.to) {
+            (TcpState::Close, TcpState::Listen) | (TcpState::Listen, TcpState::Close) => Some(change),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::endpoint::SocketId;
+    use crate::history::Process;
+
+    fn listening(local: &str) -> Listening {
+        Listening { local: local.parse().unwrap(), netns: 1, ipv6_only: false, process: None }
+    }
+
+    fn change(socket: u64, local: &str, opens: bool) -> Record {
+        let (from, to) = if opens { (TcpState::Close, TcpState::Listen) } else { (TcpState::Listen, TcpState::Close) };
+        let event = Event::SocketState(SocketState {
+            socket: SocketId(socket),
+            netns: 1,
+            local: local.parse().unwrap(),
+            remote: None,
+            from,
+            to,
+            ipv6_only: false,
+            process: Process::default(),
+        });
+        Record { at: Timestamp(socket), uncertainty_ns: 0, source: Source::Ebpf, event }
+    }
+
+    #[test]
+    fn what_opened_meanwhile_is_no_seed() {
+        let list = vec![listening("127.0.0.1:1"), listening("127.0.0.1:2"), listening("127.0.0.1:2")];
+        let earlier = [change(9, "127.0.0.1:2", true)];
+        let seeds = without_opened(list, earlier.iter());
+        assert_eq!(seeds, [listening("127.0.0.1:1"), listening("127.0.0.1:2")]);
+    }
+
+    #[test]
+    fn what_opened_and_closed_again_takes_no_seed_away() {
+        let earlier = [change(9, "127.0.0.1:2", true), change(9, "127.0.0.1:2", false)];
+        let seeds = without_opened(vec![listening("127.0.0.1:2")], earlier.iter());
+        assert_eq!(seeds, [listening("127.0.0.1:2")]);
+    }
+}

@@ -1,0 +1,245 @@
+//! The observer that needs no privileges: asks the kernel for its listening TCP sockets again and again.
+//!
+//! It sees listeners alone, neither connections nor who did it, and each change as late as the next answer.
+
+mod netlink;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use self::netlink::{Listener, SockDiag};
+use super::{Observer, ObserverError, Scope, procfs};
+use crate::clock::Timestamp;
+use crate::endpoint::SocketId;
+use crate::history::{Event, Listening, ObserverChange, Process, Record, Recorder, SocketState, Source, TcpState};
+
+/// A fence that takes longer has failed.
+const FENCE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How the sock_diag observer is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SockDiagSettings {
+    /// Pause between two polls, in us.
+    pub interval_us: u64,
+}
+
+impl Default for SockDiagSettings {
+    fn default() -> Self {
+        Self { interval_us: 1000 }
+    }
+}
+
+/// Watches through sock_diag(7).
+pub struct SockDiagObserver {
+    recorder: Recorder,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    polled: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// When the last poll that is complete began.
+    polled: Timestamp,
+    stop: bool,
+    dead: Option<String>,
+}
+
+impl SockDiagObserver {
+    /// Polls once, seeds the history with what listens, and goes on in a thread of its own. Sees the network namespace
+    /// of the calling thread, which must be the one of the scope.
+    pub fn start(scope: Scope, settings: SockDiagSettings) -> Result<Self, ObserverError> {
+        let own = procfs::own_netns().map_err(io("find out the network namespace"))?;
+        if own != scope.netns {
+            return Err(lacking(
+                format!("the calling thread is in network namespace {own}, not in {}", scope.netns),
+                "start it within the namespace",
+            ));
+        }
+        let mut poller = Poller {
+            kernel: SockDiag::open().map_err(io("open a netlink socket"))?,
+            netns: scope.netns,
+            known: HashMap::new(),
+            last_began: Timestamp::now(),
+            recorder: scope.recorder.clone(),
+        };
+        poller.seed().map_err(unanswered)?;
+        let started = ObserverChange::Started {
+            rung: "sock_diag".into(),
+            uncertainty_ns: settings.interval_us.saturating_mul(1000),
+            sees_connections: false,
+        };
+        scope.recorder.record(Source::SockDiag, Event::Observer(started));
+        let shared = Arc::new(Shared::default());
+        let thread = poller.spawn(Arc::clone(&shared), Duration::from_micros(settings.interval_us));
+        let thread = Some(thread.map_err(io("start the polling thread"))?);
+        Ok(Self { recorder: scope.recorder, shared, thread })
+    }
+
+    /// Asks once, and says how many sockets listen.
+    pub fn probe() -> Result<usize, ObserverError> {
+        let mut kernel = SockDiag::open().map_err(io("open a netlink socket"))?;
+        kernel.listeners().map(|found| found.len()).map_err(unanswered)
+    }
+
+    fn end_thread(&mut self) {
+        self.shared.state().stop = true;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Observer for SockDiagObserver {
+    fn describe(&self) -> String {
+        "sock_diag".into()
+    }
+
+    /// Waits for a poll that began after the call: what happened before it is in its answer.
+    fn fence(&mut self) -> Result<(), ObserverError> {
+        let began = Timestamp::now();
+        let pending = |state: &mut State| state.polled < began && state.dead.is_none();
+        let waited = self.shared.polled.wait_timeout_while(self.shared.state(), FENCE_DEADLINE, pending);
+        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let dead = state.dead.clone();
+        drop(state);
+        if let Some(reason) = dead {
+            return Err(ObserverError::Died { observer: self.describe(), reason });
+        }
+        // The one poll is the only sentinel, and it covers every CPU.
+        let seen = u32::from(!timeout.timed_out());
+        self.recorder.record(Source::SockDiag, Event::Fence { began, cpus: 1, seen });
+        if seen == 0 {
+            let reason = format!("no poll was completed within {FENCE_DEADLINE:?}");
+            return Err(ObserverError::Died { observer: self.describe(), reason });
+        }
+        Ok(())
+    }
+
+    /// There are none to be had here.
+    fn set_causes(&mut self, _on: bool) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {
+        let fenced = self.fence();
+        self.end_thread();
+        if fenced.is_ok() {
+            self.recorder.record(Source::SockDiag, Event::Observer(ObserverChange::Stopped));
+        }
+        fenced
+    }
+}
+
+impl Drop for SockDiagObserver {
+    fn drop(&mut self) {
+        self.end_thread();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares each answer with the one before.
+struct Poller {
+    kernel: SockDiag,
+    netns: u32,
+    /// By cookie, which is never used again (net/core/sock_diag.c).
+    known: HashMap<u64, Listener>,
+    /// When the last complete poll began.
+    last_began: Timestamp,
+    recorder: Recorder,
+}
+
+impl Poller {
+    fn seed(&mut self) -> std::io::Result<()> {
+        self.last_began = Timestamp::now();
+        self.known = self.kernel.listeners()?;
+        for seed in self.known.values() {
+            let seed = Listening { local: seed.local, netns: self.netns, ipv6_only: seed.ipv6_only, process: None };
+            let event = Event::Listening(seed);
+            self.recorder.append(Record { at: self.last_began, uncertainty_ns: 0, source: Source::SockDiag, event });
+        }
+        Ok(())
+    }
+
+    fn spawn(mut self, shared: Arc<Shared>, interval: Duration) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("sock-diag".into()).spawn(move || {
+            while !shared.state().stop {
+                let outcome = self.poll();
+                let mut state = shared.state();
+                match outcome {
+                    Ok(()) => state.polled = self.last_began,
+                    Err(error) => {
+                        let reason = format!("polling over netlink failed: {error}");
+                        let died = Event::Observer(ObserverChange::Died { reason: reason.clone() });
+                        self.recorder.record(Source::SockDiag, died);
+                        state.dead = Some(reason);
+                        state.stop = true;
+                    }
+                }
+                drop(state);
+                shared.polled.notify_all();
+                std::thread::sleep(interval);
+            }
+        })
+    }
+
+    fn poll(&mut self) -> std::io::Result<()> {
+        let began = Timestamp::now();
+        let listeners = self.kernel.listeners()?;
+        let at = Timestamp::now();
+        // Seen first now: it may have begun right after the last poll did, and before the answer was complete.
+        let uncertainty_ns = at.since(self.last_began).as_nanos() as u64;
+        for (cookie, listener) in self.known.iter().filter(|(cookie, _)| !listeners.contains_key(cookie)) {
+            self.append(at, uncertainty_ns, *cookie, listener, (TcpState::Listen, TcpState::Close));
+        }
+        for (cookie, listener) in listeners.iter().filter(|(cookie, _)| !self.known.contains_key(cookie)) {
+            self.append(at, uncertainty_ns, *cookie, listener, (TcpState::Close, TcpState::Listen));
+        }
+        self.known = listeners;
+        self.last_began = began;
+        Ok(())
+    }
+
+    fn append(&self, at: Timestamp, uncertainty_ns: u64, cookie: u64, of: &Listener, change: (TcpState, TcpState)) {
+        let event = Event::SocketState(SocketState {
+            socket: SocketId(cookie),
+            netns: self.netns,
+            local: of.local,
+            remote: None,
+            from: change.0,
+            to: change.1,
+            ipv6_only: of.ipv6_only,
+            process: Process::default(),
+        });
+        self.recorder.append(Record { at, uncertainty_ns, source: Source::SockDiag, event });
+    }
+}
+
+fn unanswered(error: std::io::Error) -> ObserverError {
+    let way_out = "load it (`modprobe tcp_diag`), or run another `--observer` as root";
+    lacking(format!("the kernel answers no sock_diag request for TCP ({error})"), way_out)
+}
+
+fn lacking(lacks: String, way_out: &str) -> ObserverError {
+    ObserverError::Lacking { observer: "sock_diag".into(), lacks, way_out: way_out.into() }
+}
+
+fn io(doing: &str) -> impl FnOnce(std::io::Error) -> ObserverError + use<> {
+    let doing = format!("sock_diag: could not {doing}");
+    move |source| ObserverError::Io { doing, source }
+}
