@@ -4,6 +4,8 @@ use super::connection::Connection;
 use super::payload::Payload;
 use super::recording::Stop;
 use super::{ClientContext, Finished};
+use crate::clock::Timestamp;
+use crate::history::OpId;
 
 /// Connects, sends all, receives the echo, compares it, closes. The payload may be of any length.
 pub async fn echo(context: &ClientContext, payload: Payload) -> Finished {
@@ -32,6 +34,19 @@ impl Exchange {
     /// Whether it is connected, and no step has failed so far.
     pub fn is_open(&self) -> bool {
         self.connection.is_ok() && self.stop.is_none()
+    }
+
+    /// Which operation it is.
+    pub fn op(&self) -> OpId {
+        match &self.connection {
+            Ok(connection) => connection.recording.op(),
+            Err(finished) => finished.op,
+        }
+    }
+
+    /// The moment right before the first write, once it has sent.
+    pub fn first_byte(&self) -> Option<Timestamp> {
+        self.connection.as_ref().ok()?.recording.outgoing.first_byte
     }
 
     /// Sends the payload, which has to fit into the buffers on the way (64 KiB do): nothing is read meanwhile.

@@ -89,7 +89,7 @@ impl Ready {
 struct Told(watch::Receiver<bool>);
 
 impl Told {
-    async fn to_finish(&mut self) {
+    async fn heard(&mut self) {
         if self.0.wait_for(|stop| *stop).await.is_err() {
             // Nobody is left to tell it: the task is being aborted.
             std::future::pending().await

@@ -81,6 +81,11 @@ impl Recording {
         }
     }
 
+    /// Which operation it is.
+    pub(super) fn op(&self) -> OpId {
+        self.log.op
+    }
+
     /// Records how the connect went.
     pub(super) fn connected(&self, began: Timestamp, outcome: Outcome, local: Option<Endpoint>) {
         self.log.append(Timestamp::now(), OpStep::Connect { began, outcome, local });
@@ -152,7 +157,8 @@ pub(super) struct Outgoing {
     pub(super) payload: Payload,
     /// Bytes that write(2) has accepted.
     pub(super) sent: u64,
-    first_byte: Option<Timestamp>,
+    /// Right before the first write, when there was one.
+    pub(super) first_byte: Option<Timestamp>,
     digest: Option<Sha256>,
     chunk: Vec<u8>,
     log: Log,

@@ -80,9 +80,11 @@ async fn two_exchanges_are_open_together() {
     let context = patient(peer.endpoint);
     let mut one = Exchange::connect(&context, Payload::literal(*b"TUN1")).await;
     let mut two = Exchange::connect(&context, Payload::literal(*b"TUN2")).await;
+    assert_ne!(one.op(), two.op());
+    assert_eq!(one.first_byte(), None);
     one.send().await;
     two.send().await;
-    assert!(one.is_open() && two.is_open());
+    assert!(one.is_open() && two.is_open() && one.first_byte() < two.first_byte());
     one.receive_echo().await;
     two.receive_echo().await;
     assert!(one.close().await.is_ok() && two.close().await.is_ok());

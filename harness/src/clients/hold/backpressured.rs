@@ -35,12 +35,12 @@ async fn fill(connection: &mut Connection, ready: Ready, mut told: Told) -> Resu
     loop {
         let sent = tokio::select! {
             sent = connection.send_within(STUCK, end) => sent,
-            () = told.to_finish() => return Ok(()),
+            () = told.heard() => return Ok(()),
         };
         let done = sent.transpose()?.is_some();
         ready.now();
         if done {
-            told.to_finish().await;
+            told.heard().await;
             return Ok(());
         }
     }

@@ -29,7 +29,7 @@ async fn hold(connection: &mut Connection, plan: PingPong, ready: Ready, mut tol
     for _ in 0..plan.iterations {
         tokio::select! {
             biased;
-            () = told.to_finish() => break,
+            () = told.heard() => break,
             () = turns.wait() => {}
         }
         turns.take().await?;

@@ -48,7 +48,7 @@ async fn open_all(
     while next < plan.attempts || !open.is_empty() {
         tokio::select! {
             biased;
-            () = told.to_finish() => break,
+            () = told.heard() => break,
             Some(ended) = open.join_next() => {
                 finished.extend(ended.ok());
                 ready.now();

@@ -38,7 +38,7 @@ async fn hold(connection: &mut Connection, ready: Ready, mut told: Told) -> Stop
     ready.now();
     tokio::select! {
         stop = connection.receive_until_stop(None) => return stop,
-        () = told.to_finish() => {}
+        () = told.heard() => {}
     }
     let idle = connection.idle;
     connection.receive_until_stop(Some(idle)).await

@@ -28,7 +28,7 @@ async fn hold(connection: &mut Connection, bytes: u64, ready: Ready, mut told: T
     ready.now();
     tokio::select! {
         stop = connection.receive_until_stop(None) => return Err(stop),
-        () = told.to_finish() => {}
+        () = told.heard() => {}
     }
     connection.send(bytes * 2).await?;
     match connection.receive_all().await {
