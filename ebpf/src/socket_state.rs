@@ -10,7 +10,7 @@ use aya_log_ebpf::warn;
 use portwitness_ebpf_common::{AF_INET6, Kind, Probe, SETTING_FENCE_THREAD, SocketRecord};
 
 use crate::emit::{count_drop, current, emit, header};
-use crate::kernel::{complete_socket, read_socket};
+use crate::kernel::{complete_socket, read, read_socket};
 use crate::maps::{NETNS, PORTS, SOCKETS, is_tracked, setting};
 
 const SYN_SENT: u8 = 2;
@@ -37,10 +37,14 @@ pub fn socket_state_raw(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn socket_state_classic(ctx: TracePointContext) -> u32 {
     // SAFETY: the record is at least this long since Linux 5.6, holds integers, and outlives the call.
-    let fields = unsafe { &*ctx.as_ptr().cast::<u8>().add(8).cast::<Fields>() };
+    let fields = unsafe { &*ctx.as_ptr().cast::<Fields>() };
     let change = Change { socket: fields.socket, from: fields.from as u8, to: fields.to as u8 };
     changed(&ctx, &change, |record| {
         fields.fill(record);
+        if fields.family == AF_INET6 {
+            let at = ctx.as_ptr() as u64;
+            (record.local, record.remote) = (read(at, LOCAL_V6)?, read(at, REMOTE_V6)?);
+        }
         complete_socket(fields.socket, record);
         Some(fields.protocol)
     });
@@ -53,9 +57,11 @@ struct Change {
     to: u8,
 }
 
-/// The tracepoint's record from its 8th byte (include/trace/events/sock.h, alike from Linux 5.6 to 6.18).
+/// The tracepoint's record (include/trace/events/sock.h, alike from Linux 5.6 to 6.18), as far as it can be read in single
+/// loads from its very start: the verifier refuses to follow a pointer into it.
 #[repr(C)]
 struct Fields {
+    _common: u64,
     socket: u64,
     from: i32,
     to: i32,
@@ -65,21 +71,17 @@ struct Fields {
     protocol: u16,
     local_v4: u32,
     remote_v4: u32,
-    /// v4-mapped for IPv4.
-    local: [u32; 4],
-    remote: [u32; 4],
 }
+
+/// Where the record holds 16 bytes of IPv6 address each.
+const LOCAL_V6: u32 = 40;
+const REMOTE_V6: u32 = 56;
 
 impl Fields {
     #[inline(always)]
     fn fill(&self, record: &mut SocketRecord) {
-        if self.family == AF_INET6 {
-            record.local = self.local;
-            record.remote = self.remote;
-        } else {
-            record.local[0] = self.local_v4;
-            record.remote[0] = self.remote_v4;
-        }
+        record.local[0] = self.local_v4;
+        record.remote[0] = self.remote_v4;
         record.family = self.family;
         record.local_port = self.local_port;
         record.remote_port = self.remote_port;

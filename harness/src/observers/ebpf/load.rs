@@ -196,7 +196,7 @@ fn logs() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }
 
-/// An error with what caused it, on one line and without the verifier's log, which runs to pages.
+/// An error with what caused it, on one line.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut told = vec![error.to_string()];
     let mut source = error.source();
@@ -205,6 +205,13 @@ pub(super) fn causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     told.dedup();
-    let lines = told.iter().filter_map(|text| text.lines().next());
-    lines.collect::<Vec<_>>().join(": ")
+    told.iter().map(|text| brief(text)).collect::<Vec<_>>().join(": ")
+}
+
+/// The first line, and of a verifier's log, which may run to pages, the line that tells why.
+fn brief(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let verdict = lines.rfind(|line| !line.is_empty() && !line.starts_with("processed "));
+    verdict.map_or(first.into(), |verdict| format!("{first} ... {verdict}"))
 }
