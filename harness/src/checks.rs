@@ -14,6 +14,9 @@ pub mod slice;
 pub mod traffic;
 pub mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};

@@ -1,1 +1,11 @@
-//! The harness, tested from outside.
+//! The harness, tested from outside: negative controls, observers, bad input, crash safety.
+//!
+//! These tests need root, as `cargo xtask test` says: they load eBPF programs and make network namespaces.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod faults;
+mod signals;
+mod support;
+mod unknown;
+mod verdicts;

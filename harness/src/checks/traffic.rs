@@ -18,6 +18,9 @@ pub struct Traffic {
     /// How many must carry SHA-256 digests of both directions.
     #[serde(default)]
     pub sha256: u64,
+    /// An operation that takes longer than this, in ms, is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
 }
 
 /// Of the turns that the operations of a group took, enough were answered with the right content.
@@ -36,7 +39,8 @@ impl Traffic {
         if self.planned == 0 || ops.is_empty() {
             return Verdict::unknown(format!("no operation of `{}` began", self.group));
         }
-        let wrong: Vec<(&Op<'_>, String)> = ops.iter().filter_map(|op| Some((op, fault(op)?))).collect();
+        let wrong: Vec<(&Op<'_>, String)> =
+            ops.iter().filter_map(|op| Some((op, self.too_slow(op).or_else(|| fault(op))?))).collect();
         let right = (ops.len() - wrong.len()) as u64;
         let hashed = ops.iter().filter(|op| has_digests(op)).count() as u64;
         if hashed < self.sha256 && right >= self.at_least {
@@ -47,7 +51,8 @@ impl Traffic {
         }
         // What the harness itself could not carry out says nothing about the system.
         let not_done = self.planned.saturating_sub(ops.len() as u64);
-        let undecided = not_done + wrong.iter().filter(|(op, _)| undecided(op)).count() as u64;
+        let undecided =
+            not_done + wrong.iter().filter(|(op, _)| undecided(op) && self.too_slow(op).is_none()).count() as u64;
         if right + undecided >= self.at_least {
             return Verdict::unknown(format!(
                 "{right} of {} operations of `{}` are right, and {undecided} could not be carried out: {}",
@@ -69,6 +74,15 @@ impl Traffic {
             seen,
         )
         .with_records(around)
+    }
+}
+
+impl Traffic {
+    /// Says so when an operation took longer than it may, whether it ended by itself or was ended.
+    fn too_slow(&self, op: &Op<'_>) -> Option<String> {
+        let limit = self.within_ms?;
+        let took = op.end.as_ref()?.at.since(op.start).as_millis() as u64;
+        (took > limit).then(|| format!("{}: it took {took} ms, more than {limit} ms", op.ending()))
     }
 }
 

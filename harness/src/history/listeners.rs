@@ -20,6 +20,7 @@ struct Listener {
     local: Endpoint,
     netns: u32,
     ipv6_only: bool,
+    process: Option<Process>,
 }
 
 impl Listeners {
@@ -27,10 +28,20 @@ impl Listeners {
     pub fn apply(&mut self, record: &Record) {
         match &record.event {
             Event::Listening(seed) => {
-                self.seeded.push(Listener { local: seed.local, netns: seed.netns, ipv6_only: seed.ipv6_only });
+                self.seeded.push(Listener {
+                    local: seed.local,
+                    netns: seed.netns,
+                    ipv6_only: seed.ipv6_only,
+                    process: seed.process.clone(),
+                });
             }
             Event::SocketState(change) if change.from == TcpState::Close && change.to == TcpState::Listen => {
-                let listener = Listener { local: change.local, netns: change.netns, ipv6_only: change.ipv6_only };
+                let listener = Listener {
+                    local: change.local,
+                    netns: change.netns,
+                    ipv6_only: change.ipv6_only,
+                    process: Some(change.process.clone()),
+                };
                 self.sockets.insert(change.socket, listener);
             }
             Event::SocketState(change) if change.from == TcpState::Listen && change.to == TcpState::Close => {
@@ -49,11 +60,19 @@ impl Listeners {
 
     /// How many sockets a connect to `target` could reach, in the network namespace with this inode number.
     pub fn count(&self, target: Endpoint, netns: u32) -> usize {
+        self.covering(target, netns).count()
+    }
+
+    /// Who holds a socket that a connect to `target` could reach, where that is known.
+    pub fn holder(&self, target: Endpoint, netns: u32) -> Option<&Process> {
+        self.covering(target, netns).find_map(|listener| listener.process.as_ref())
+    }
+
+    fn covering(&self, target: Endpoint, netns: u32) -> impl Iterator<Item = &Listener> {
         self.sockets
             .values()
             .chain(&self.seeded)
-            .filter(|listener| same_netns(listener.netns, netns) && listener.local.covers(target, listener.ipv6_only))
-            .count()
+            .filter(move |known| same_netns(known.netns, netns) && known.local.covers(target, known.ipv6_only))
     }
 
     /// Every listening endpoint, sorted; an endpoint stands once for each of its sockets.

@@ -11,6 +11,8 @@ use clap::ValueEnum;
 /// A named misbehaviour. 'tun1' and 'tun2' are the first and the second `--listen` of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Fault {
+    /// No fault: what a profile passes when it wants the correct tunnel
+    None,
     /// Server: all ports close 1.6 s after the trigger, the standby's too
     ClosesLate,
     /// Server and clients: ports reopen 1.5 s too early, but not before 0.5 s after their close
@@ -48,7 +50,7 @@ pub(crate) struct Faults(Option<Fault>);
 impl Faults {
     /// Switches `fault` on.
     pub(crate) fn new(fault: Option<Fault>) -> Self {
-        Self(fault)
+        Self(fault.filter(|fault| *fault != Fault::None))
     }
 
     /// Whether `fault` is switched on.

@@ -1,0 +1,126 @@
+//! Coverage, causality, and what the lack of evidence does to other checks.
+
+use super::*;
+use crate::checks::{PortStays, judge};
+use crate::history::SutChange;
+
+fn stays() -> Check {
+    Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) })
+}
+
+/// A client connects, and the kernel sees it.
+fn connected() -> Story {
+    let mut story = Story::new();
+    story.operation(1, "g", 1100);
+    story.at(1099, Source::Ebpf, socket(5, PORT, Some(LOCAL), TcpState::SynRecv, TcpState::Established));
+    story
+}
+
+#[test]
+fn a_case_that_was_watched_is_covered() {
+    assert_eq!(connected().judge(&Check::Coverage), Verdict::Pass);
+}
+
+#[test]
+fn lost_records_make_it_unknown() {
+    let mut story = connected();
+    let loss = Event::Loss { probe: "socket_state".into(), count: 3, since: Timestamp(0) };
+    story.at(2000, Source::Ebpf, loss.clone());
+    says(&story.judge(&Check::Coverage), "unknown", "3 records of socket_state were lost");
+    let mut story = connected();
+    story.at(2000, Source::Ebpf, loss.clone());
+    says(&story.judge(&stays()), "unknown", "lost");
+    let mut earlier = connected();
+    earlier.at(900, Source::Ebpf, loss);
+    assert_eq!(earlier.judge(&Check::Coverage), Verdict::Pass, "a loss before the case is no loss of the case");
+}
+
+#[test]
+fn a_dead_or_absent_observer_makes_it_unknown() {
+    let mut dead = connected();
+    dead.at(2000, Source::Ebpf, Event::Observer(ObserverChange::Died { reason: "killed".into() }));
+    says(&dead.judge(&Check::Coverage), "unknown", "died: killed");
+    let absent = connected().without(|event| matches!(event, Event::Observer(_)));
+    says(&absent.judge(&Check::Coverage), "unknown", "no observer");
+    let mut stopped = connected();
+    stopped.at(2000, Source::Ebpf, Event::Observer(ObserverChange::Stopped));
+    says(&stopped.judge(&stays()), "unknown", "stopped before the end");
+}
+
+#[test]
+fn without_a_complete_fence_it_is_unknown() {
+    let mut story = connected();
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
+    says(&story.judge_as_it_is(&Check::Coverage), "unknown", "no fence");
+    let mut story = connected();
+    story.at(5999, Source::Ebpf, Event::Fence { began: Timestamp(1), cpus: 2, seen: 1 });
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
+    says(&story.judge_as_it_is(&Check::Coverage), "unknown", "1 of 2 sentinels");
+}
+
+#[test]
+fn an_idle_observer_makes_it_unknown() {
+    let mut story = Story::new();
+    story.operation(1, "g", 1100);
+    says(&story.judge(&Check::Coverage), "unknown", "saw no socket change");
+    says(&Story::new().judge(&Check::Coverage), "unknown", "no client connected");
+}
+
+#[test]
+fn a_connect_that_contradicts_the_kernel_is_caught() {
+    assert_eq!(connected().judge(&Check::Causality), Verdict::Pass);
+
+    let mut closed = Story::new();
+    closed.at(1050, Source::Ebpf, listen(1, PORT, false));
+    closed.operation(1, "g", 1100);
+    says(&closed.judge(&Check::Causality), "fail", "succeeded while no socket listened");
+
+    let refused = |ms: u64| {
+        let mut story = connected();
+        let start = OpStep::Start {
+            group: "g".into(),
+            client: "echo".into(),
+            target: endpoint(PORT),
+            planned: 1,
+            head: String::new(),
+        };
+        story.step(2, ms, start);
+        let began = Timestamp(0) + Duration::from_millis(ms);
+        story.step(2, ms + 1, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+        story
+    };
+    says(&refused(2000).judge(&Check::Causality), "fail", "was refused while a socket listened");
+    let mut during = refused(2000);
+    during.at(2000, Source::Ebpf, listen(1, PORT, false));
+    assert_eq!(during.judge(&Check::Causality), Verdict::Pass, "a port that closes meanwhile allows both");
+    says(&Story::new().judge(&Check::Causality), "unknown", "no connect");
+}
+
+#[test]
+fn a_process_that_dies_is_a_failure() {
+    let mut story = connected();
+    let died = SutChange::Died { process: "server".into(), status: "signal 11".into() };
+    story.at(2000, Source::Sut, Event::Sut(died));
+    says(&story.judge(&Check::Alive), "fail", "`server` died 1000 ms into the case: signal 11");
+    assert_eq!(connected().judge(&Check::Alive), Verdict::Pass);
+}
+
+#[test]
+fn a_case_without_an_end_or_a_check_is_unknown() {
+    let verdict = |records: Vec<Record>| judge(&History::new(run(), records)).verdict;
+    says(&verdict(Vec::new()), "unknown", "it was not run");
+    let mut story = connected();
+    says(&verdict(story.records.clone()), "unknown", "the run broke off in it");
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: Some("no way".into()) });
+    says(&verdict(story.records.clone()), "unknown", "no way");
+    story.records.pop();
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
+    says(&verdict(story.records), "unknown", "nothing was checked");
+}
+
+#[test]
+fn a_system_that_ignores_its_stop_signal_fails() {
+    let mut story = connected();
+    story.at(7000, Source::Sut, Event::Sut(SutChange::Killed { process: "server".into(), after_ms: 5000 }));
+    says(&judge(&History::new(run(), story.records)).verdict, "fail", "ignored the signal for 5000 ms");
+}

@@ -1,0 +1,107 @@
+//! Windows of ports, and ports that must not move.
+
+use super::*;
+use crate::checks::{PortStays, PortWindow, Reopens};
+
+/// Closes within 1 s of the trigger at 1100, reopens 2000 ± 500 ms after its close.
+fn window() -> Check {
+    Check::PortWindow(PortWindow {
+        port: "p".into(),
+        endpoint: endpoint(PORT),
+        trigger: "trigger".into(),
+        closes_within_ms: Some(1000.0),
+        reopens: Some(Reopens { after_ms: 2000.0, tolerance_ms: 500.0 }),
+    })
+}
+
+fn cycle(closed: u64, reopened: u64) -> Story {
+    let mut story = Story::new();
+    story.operation(1, "trigger", 1100);
+    story.at(closed, Source::Ebpf, listen(1, PORT, false));
+    story.at(reopened, Source::Ebpf, listen(2, PORT, true));
+    story
+}
+
+#[test]
+fn inside_both_windows_passes() {
+    assert_eq!(cycle(1200, 3200).judge(&window()), Verdict::Pass);
+    assert_eq!(cycle(2100, 3600).judge(&window()), Verdict::Pass, "on the bounds");
+}
+
+#[test]
+fn each_way_to_miss_a_window_fails_by_its_name() {
+    says(&cycle(2200, 4200).judge(&window()), "fail", "1100.000 ms after it, 100.000 ms too late");
+    says(&cycle(1200, 2600).judge(&window()), "fail", "1400.000 ms after it, 100.000 ms too early");
+    says(&cycle(1200, 3800).judge(&window()), "fail", "2600.000 ms after it, 100.000 ms too late");
+    says(&cycle(1050, 3200).judge(&window()), "fail", "it closed 50.000 ms before it");
+
+    let mut never = Story::new();
+    never.operation(1, "trigger", 1100);
+    says(&never.judge(&window()), "fail", "never left LISTEN");
+
+    let mut gone = Story::new();
+    gone.operation(1, "trigger", 1100);
+    gone.at(1200, Source::Ebpf, listen(1, PORT, false));
+    gone.at(3200, Source::Ebpf, listen(2, "127.0.0.1:9001", true));
+    says(&gone.judge(&window()), "fail", "opened 127.0.0.1:9001");
+
+    let mut flapping = cycle(1200, 3200);
+    flapping.at(3300, Source::Ebpf, listen(2, PORT, false));
+    flapping.at(3400, Source::Ebpf, listen(3, PORT, true));
+    says(&flapping.judge(&window()), "fail", "closed again 100.000 ms later");
+}
+
+#[test]
+fn a_second_listener_keeps_the_port_open() {
+    let mut story = Story::new();
+    story.at(3, Source::Ebpf, listen(9, PORT, true));
+    story.operation(1, "trigger", 1100);
+    story.at(1200, Source::Ebpf, listen(1, PORT, false));
+    says(&story.judge(&window()), "fail", "listening sockets now: 1");
+}
+
+#[test]
+fn without_evidence_it_is_unknown() {
+    let mut untriggered = Story::new();
+    untriggered.at(1200, Source::Ebpf, listen(1, PORT, false));
+    says(&untriggered.judge(&window()), "unknown", "the trigger never happened");
+
+    let closed = cycle(1200, 3200).without(|event| *event == listen(1, PORT, true));
+    says(&closed.judge(&window()), "unknown", "did not listen when the case began");
+
+    let mut short = Story::new();
+    short.operation(1, "trigger", 5800);
+    says(&short.judge(&window()), "unknown", "inside the window");
+}
+
+#[test]
+fn a_bound_inside_the_uncertainty_is_unknown() {
+    let mut story = Story::new();
+    story.operation(1, "trigger", 1100);
+    story.at(2101, Source::SockDiag, listen(1, PORT, false));
+    story.blur_last(2);
+    story.at(4101, Source::SockDiag, listen(2, PORT, true));
+    says(&story.judge(&window()), "unknown", "the ebpf observer would settle it");
+
+    let mut late = Story::new();
+    late.operation(1, "trigger", 1100);
+    late.at(2104, Source::SockDiag, listen(1, PORT, false));
+    late.blur_last(2);
+    says(&late.judge(&window()), "fail", "too late");
+
+    let mut reopened = Story::new();
+    reopened.operation(1, "trigger", 1100);
+    reopened.at(1200, Source::SockDiag, listen(1, PORT, false));
+    reopened.at(3701, Source::SockDiag, listen(2, PORT, true));
+    reopened.blur_last(2);
+    says(&reopened.judge(&window()), "unknown", "between 2499.000 and 2501.000 ms");
+}
+
+#[test]
+fn a_port_that_must_stay_may_not_move() {
+    let stays = Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) });
+    assert_eq!(Story::new().judge(&stays), Verdict::Pass);
+    says(&cycle(1200, 1201).judge(&stays), "fail", "it closed 200.000 ms into the case");
+    let absent = Story::new().without(|event| *event == listen(1, PORT, true));
+    says(&absent.judge(&stays), "unknown", "did not listen");
+}

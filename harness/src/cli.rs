@@ -1,0 +1,106 @@
+//! The command line: `list`, `run`, `judge` and `doctor`, for any set of suites.
+
+mod doctor;
+mod judge;
+mod list;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit_code::Exit;
+use crate::suite::Suite;
+
+/// An integration-test harness for networked systems, with the kernel as its witness.
+#[derive(Parser)]
+#[command(name = "portwitness", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    /// Say more: -v what the programs in the kernel and the observers say, -vv every step of the clients.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all passed, 2 usage, 4 nothing ran, 96 set-up failed, 97 something is unknown and \
+                          nothing failed, 100 something failed, 130 interrupted.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the cases of the suites.
+    List(list::Options),
+    /// Run a suite against a system, and judge what the kernel saw.
+    Run(run::Options),
+    /// Judge a stored run again; needs no root.
+    Judge(judge::Options),
+    /// Say what this machine can observe, what it lacks, and the way out.
+    Doctor(doctor::Options),
+}
+
+/// Parses the command line, does what it says with these suites, and returns the exit code.
+pub fn main(suites: &[Suite]) -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(log_filter(cli.verbose))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let done = match cli.command {
+        Command::List(options) => list::list(suites, &options),
+        Command::Run(options) => run::run(suites, &options),
+        Command::Judge(options) => judge::judge(&options),
+        Command::Doctor(options) => doctor::doctor(suites, &options),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("error: {:#}", error.why);
+            error.exit.into()
+        }
+    }
+}
+
+/// Why a command could not do its work.
+struct CliError {
+    exit: Exit,
+    why: anyhow::Error,
+}
+
+impl CliError {
+    fn new(exit: Exit, why: impl Into<anyhow::Error>) -> Self {
+        Self { exit, why: why.into() }
+    }
+}
+
+/// Whatever is not said otherwise is a set-up that failed.
+impl<E: Into<anyhow::Error>> From<E> for CliError {
+    fn from(why: E) -> Self {
+        Self::new(Exit::SetupFailed, why)
+    }
+}
+
+fn find_suite<'a>(suites: &'a [Suite], name: Option<&str>) -> Result<&'a Suite, CliError> {
+    let known = || suites.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => suites.iter().find(|suite| suite.name == name).ok_or_else(|| {
+            CliError::new(Exit::Usage, anyhow::anyhow!("there is no suite `{name}`; there is: {}", known()))
+        }),
+        None => suites.first().ok_or_else(|| {
+            CliError::new(
+                Exit::NothingRan,
+                anyhow::anyhow!("this program has no suites: build one that has, or use `judge`"),
+            )
+        }),
+    }
+}
+
+fn log_filter(verbose: u8) -> EnvFilter {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info,portwitness=debug,portwitness::clients=info,portwitness::backends=info",
+        _ => "info,portwitness=debug",
+    };
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+}

@@ -1,0 +1,243 @@
+//! `run`: a suite against a system.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{CliError, find_suite};
+use crate::checks::Judgement;
+use crate::exit_code::Exit;
+use crate::observers::ebpf::{EbpfSettings, Rung};
+use crate::observers::sock_diag::SockDiagSettings;
+use crate::report::{self, Report, Reporter};
+use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage};
+use crate::store::RunDir;
+use crate::suite::{CasePattern, Effort, Filter, Plan, Suite};
+use crate::sut::profile::Network;
+use crate::sut::{self, Profile, hosts};
+
+/// Which cases, on which system.
+#[derive(Args)]
+pub(super) struct Selection {
+    /// The suite (default: the first that this program has).
+    suite: Option<String>,
+    /// The system under test: a built-in profile by name, or the path of a TOML profile.
+    #[arg(long, value_name = "NAME|PATH")]
+    sut: Option<String>,
+    /// How much is done: `quick` ends in minutes, `full` has the sizes and times of the specification.
+    #[arg(long, value_enum, default_value_t = Effort::Quick)]
+    profile: Effort,
+    /// Only these groups, for example `tunnel/failover`; may be repeated.
+    #[arg(long = "suite", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Only these cases: `2.6`, `2.5-2.8`, or `2`; may be repeated.
+    #[arg(long = "case", value_name = "NUMBER")]
+    cases: Vec<CasePattern>,
+    /// Replace a setting of the profile, or a port (`endpoint.NAME=ADDRESS:PORT`); may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The network that the run takes place in (default: as the profile says).
+    #[arg(long, value_enum)]
+    network: Option<NetworkChoice>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NetworkChoice {
+    /// A network namespace made for the run.
+    Private,
+    /// The caller's network.
+    Host,
+}
+
+#[derive(Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    /// How the kernel is watched.
+    #[arg(long, value_enum, default_value_t = Watch::Auto)]
+    observer: Watch,
+    /// Size of the ring buffer between kernel and reader, in bytes: a power of two, 65536 at the least.
+    #[arg(long, default_value_t = EbpfSettings::default().ring_bytes)]
+    ring_bytes: u32,
+    /// Do not record the system calls (who called listen, close, connect, ...).
+    #[arg(long)]
+    no_causes: bool,
+    /// Everything random follows from it (default: from the clock).
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The folder of the run directories (default: target/portwitness).
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
+    /// JSON lines on standard output: one a verdict.
+    #[arg(long)]
+    json: bool,
+    /// Negative control: the eBPF observer loses records, or dies.
+    #[arg(long, value_enum, hide = true)]
+    sabotage: Option<Sabotage>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Watch {
+    /// eBPF on the best rung that loads: tp_btf, raw_tp, tracepoint.
+    Auto,
+    /// eBPF on a BTF-typed tracepoint.
+    TpBtf,
+    /// eBPF on a raw tracepoint.
+    RawTp,
+    /// eBPF on a classic tracepoint.
+    Tracepoint,
+    /// sock_diag polled every 1 ms: needs no privileges, sees no connections.
+    SockDiag,
+}
+
+impl Selection {
+    /// `tunnel`, or `tunnel` of `tunnel/failover`.
+    pub(super) fn suite_name(&self) -> Option<&str> {
+        let first_group = self.groups.first().and_then(|group| group.split_once('/')).map(|(suite, _)| suite);
+        self.suite.as_deref().or(first_group)
+    }
+
+    /// The profile with its overrides, and the plan with what the filters leave of it.
+    pub(super) fn plan(&self, suite: &Suite) -> Result<(Profile, Plan), CliError> {
+        let mut profile = self.load(suite)?;
+        if self.profile == Effort::Quick {
+            profile.quicken();
+        }
+        for text in &self.set {
+            profile.set(text).map_err(|error| CliError::new(Exit::Usage, error))?;
+        }
+        let mut plan = (suite.plan)(&profile, self.profile)?;
+        let groups = plan.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", ");
+        Filter { suites: self.groups.clone(), cases: self.cases.clone() }.apply(&mut plan);
+        if plan.groups.is_empty() {
+            let why = anyhow::anyhow!("no case matches; `list` shows them all; the groups are {groups}");
+            return Err(CliError::new(Exit::NothingRan, why));
+        }
+        Ok((profile, plan))
+    }
+
+    pub(super) fn network(&self, profile: &Profile) -> Network {
+        match self.network {
+            Some(NetworkChoice::Private) => Network::Private,
+            Some(NetworkChoice::Host) => Network::Host,
+            None => profile.network,
+        }
+    }
+
+    fn load(&self, suite: &Suite) -> Result<Profile, CliError> {
+        let built_in = match &self.sut {
+            Some(wanted) => suite.profiles.iter().find(|(name, _)| name == wanted),
+            None => suite.profiles.first(),
+        };
+        let profile = match (built_in, &self.sut) {
+            (Some((name, text)), _) => Profile::parse(&PathBuf::from(format!("built-in profile {name}")), text)?,
+            (None, Some(path)) => Profile::load(path.as_ref())?,
+            (None, None) => {
+                let why =
+                    anyhow::anyhow!("the suite {} has no built-in profile: name one with `--sut PATH`", suite.name);
+                return Err(CliError::new(Exit::Usage, why));
+            }
+        };
+        if profile.suite != suite.name {
+            let (name, found) = (profile.name, profile.suite);
+            return Err(sut::ProfileError::OtherSuite { name, found, wanted: suite.name.into() }.into());
+        }
+        Ok(profile)
+    }
+}
+
+pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError> {
+    let suite = find_suite(suites, options.selection.suite_name())?;
+    let (profile, plan) = options.selection.plan(suite)?;
+    let network = match options.observer {
+        // Without privileges there is no namespace to be made.
+        Watch::SockDiag if !rustix::process::geteuid().is_root() => Network::Host,
+        _ => options.selection.network(&profile),
+    };
+    require_privileges(options.observer)?;
+    if network == Network::Private {
+        // Before any thread is started: threads inherit the namespace of the one that starts them.
+        hosts::enter_private()?;
+    }
+    hosts::adopt_orphans();
+    let place = RunDir::create(&options.runs.clone().unwrap_or_else(default_runs), suite.name)?;
+    let settings = runner::Settings {
+        suite: suite.name.into(),
+        effort: options.selection.profile.to_string(),
+        seed: options.seed.unwrap_or_else(|| crate::clock::RealtimeOffset::sample().offset_ns as u64 % 1_000_000_007),
+        observation: options.observation(),
+    };
+    let mut reporter = report::Everyone(vec![Box::new(report::terminal::Progress::default())]);
+    if options.json {
+        reporter.0.push(Box::new(report::json::Lines));
+    }
+    // Processes are launched by this thread, and die with it; so the runtime stays on it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ran = runtime.block_on(async {
+        let interrupt = Interrupt::listen()?;
+        Ok::<_, CliError>(runner::run(plan, &profile, settings, &place, interrupt, &mut reporter).await?)
+    })?;
+    finish(ran, &place, &mut reporter)
+}
+
+/// Writes the reports, shows them, and tells the exit code.
+fn finish(ran: Ran, place: &RunDir, reporter: &mut dyn Reporter) -> Result<Exit, CliError> {
+    let exit = exit_code(ran.broken_off.as_ref(), &ran.judgement);
+    let notes = ran.broken_off.iter().map(|error| format!("the run broke off: {error}")).collect();
+    let report = Report { run: ran.run, judgement: ran.judgement, notes, exit_code: exit as u8 };
+    let written = report::json::write(&report, &place.report()).and(report::junit::write(&report, &place.junit()));
+    reporter.end(&report, place.path());
+    if let Some(error) = ran.broken_off.filter(|_| exit != Exit::Interrupted) {
+        return Err(CliError::new(exit, error));
+    }
+    if let Err(error) = written {
+        let why = anyhow::anyhow!("could not write the reports to {}: {error}", place.path().display());
+        return Err(CliError::new(Exit::SetupFailed, why));
+    }
+    Ok(exit)
+}
+
+fn exit_code(broken_off: Option<&RunError>, judgement: &Judgement) -> Exit {
+    match broken_off {
+        Some(RunError::Interrupted) => Exit::Interrupted,
+        // A dead observer makes verdicts unknown; the run was set up all right.
+        Some(RunError::Observer(_)) if judgement.rung.is_some() => Exit::of(&judgement.verdict),
+        Some(_) => Exit::SetupFailed,
+        None => Exit::of(&judgement.verdict),
+    }
+}
+
+impl Options {
+    fn observation(&self) -> Observation {
+        let rung = match self.observer {
+            Watch::SockDiag => return Observation::SockDiag(SockDiagSettings::default()),
+            Watch::Auto => None,
+            Watch::TpBtf => Some(Rung::TpBtf),
+            Watch::RawTp => Some(Rung::RawTp),
+            Watch::Tracepoint => Some(Rung::Tracepoint),
+        };
+        let settings = EbpfSettings { ring_bytes: self.ring_bytes, rung, causes: !self.no_causes };
+        match self.sabotage {
+            Some(how) => Observation::Sabotaged(settings, how),
+            None => Observation::Ebpf(settings),
+        }
+    }
+}
+
+fn require_privileges(watch: Watch) -> Result<(), CliError> {
+    if watch == Watch::SockDiag || rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "not root: watching the kernel with eBPF needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; run it with sudo, or watch \
+         without privileges, at 1 ms and without connections, with `--observer sock-diag`"
+    )
+    .into())
+}
+
+/// `portwitness` in the target folder that this program lies in, else in `target` of the working directory.
+fn default_runs() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.map_or_else(|| PathBuf::from("target"), PathBuf::from).join("portwitness")
+}

@@ -1,0 +1,55 @@
+//! `junit.xml` for CI: a failed case is a failure, an unknown one an error, for CI knows no third word.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report as JunitReport, TestCase, TestCaseStatus, TestSuite};
+
+use super::Report;
+use crate::checks::{CheckJudgement, Verdict};
+
+/// Writes `junit.xml`.
+pub fn write(report: &Report, path: &Path) -> io::Result<()> {
+    let mut junit = JunitReport::new(format!("portwitness {}", report.run.suite));
+    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+    for case in &report.judgement.cases {
+        let group = case.planned.case.suite.as_str();
+        let name = format!("{} {}", case.planned.case.number, case.planned.title);
+        let mut test = TestCase::new(name, status(&case.verdict, &case.checks));
+        test.set_classname(group);
+        test.set_time(Duration::from_secs_f64((case.metrics.duration_ms / 1e3).max(0.0)));
+        suites.entry(group).or_insert_with(|| TestSuite::new(group)).add_test_case(test);
+    }
+    let system: Vec<TestCase> = report
+        .judgement
+        .system
+        .iter()
+        .map(|check| TestCase::new(check.name.clone(), status(&check.verdict, &[])))
+        .collect();
+    if !system.is_empty() {
+        suites.entry("system").or_insert_with(|| TestSuite::new("system")).add_test_cases(system);
+    }
+    junit.add_test_suites(suites.into_values());
+    junit.serialize(std::fs::File::create(path)?).map_err(io::Error::other)
+}
+
+fn status(verdict: &Verdict, checks: &[CheckJudgement]) -> TestCaseStatus {
+    let kind = match verdict {
+        Verdict::Pass => return TestCaseStatus::success(),
+        Verdict::Fail(_) => NonSuccessKind::Failure,
+        Verdict::Unknown { .. } => NonSuccessKind::Error,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(verdict.word()).set_message(verdict.to_string());
+    let mut lines = Vec::new();
+    for check in checks {
+        lines.push(format!("{}: {} {}", check.name, check.verdict.word(), check.verdict));
+        if let Verdict::Fail(finding) = &check.verdict {
+            lines.extend(finding.around.iter().map(|line| format!("    {line}")));
+        }
+    }
+    status.set_description(lines.join("\n"));
+    status
+}

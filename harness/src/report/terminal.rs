@@ -1,0 +1,238 @@
+//! Progress and results for people, on standard error.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use owo_colors::{OwoColorize, Stream};
+
+use super::{Report, Reporter, megabytes};
+use crate::checks::metrics::{Metrics, Rtt};
+use crate::checks::{CaseJudgement, Verdict};
+use crate::history::{PlannedCase, RunInfo};
+
+/// A line a case; on a terminal also a bar that says what is going on.
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self { bar: ProgressBar::with_draw_target(None, target) }
+    }
+}
+
+impl Reporter for Progress {
+    fn begin(&mut self, run: &RunInfo, watched_by: &str, place: &Path) {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed_precise} {wide_msg}") {
+            self.bar.set_style(style);
+        }
+        self.bar.set_length(run.cases.len() as u64);
+        self.bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        self.say(&format!("{}: {} cases on {}, profile {}", run.suite, run.cases.len(), run.sut, run.profile));
+        if run.profile == "quick" {
+            self.say("  quick: every case, with smaller transfers and short timeouts; `--profile full` for the specification's own");
+        }
+        self.say(&format!("  watched by {watched_by} on Linux {}, seed {}", run.kernel, run.seed));
+        self.say(&format!("  recorded in {}", place.display()));
+    }
+
+    fn doing(&mut self, what: &str) {
+        self.bar.set_message(what.to_string());
+    }
+
+    fn case_begins(&mut self, case: &PlannedCase) {
+        self.bar.set_message(format!("{} {}", case.case.number, case.title));
+    }
+
+    fn case_judged(&mut self, case: &CaseJudgement) {
+        self.bar.inc(1);
+        let mut line = format!(
+            "{} {:>5}  {:<58} {:>7.2} s",
+            word(&case.verdict),
+            case.planned.case.number,
+            case.planned.title,
+            case.metrics.duration_ms / 1e3
+        );
+        if case.metrics.transfer_bytes > 0 {
+            let rate = case.metrics.throughput_mb_per_s().unwrap_or(0.0);
+            line.push_str(&format!("  {} at {rate:.1} MB/s", megabytes(case.metrics.transfer_bytes)));
+        } else if let Some(rtt) = &case.metrics.rtt {
+            line.push_str(&format!("  rtt p50 {} p99 {}", milliseconds(rtt.p50_ns), milliseconds(rtt.p99_ns)));
+        }
+        self.say(&line);
+        if let (false, Some(reason)) = (case.verdict.passed(), case.reason()) {
+            self.say(&format!("         {}: {}", reason.name, reason.verdict));
+        }
+    }
+
+    fn end(&mut self, report: &Report, place: &Path) {
+        self.bar.finish_and_clear();
+        eprint!("{}", render(report));
+        eprintln!("report: {}", place.display());
+    }
+}
+
+impl Progress {
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+/// The whole report as text: verdicts a suite, port windows, traffic, findings.
+pub fn render(report: &Report) -> String {
+    let mut parts = vec![String::new(), verdicts(report)];
+    parts.extend(windows(report));
+    parts.extend(endings(report));
+    parts.push(traffic(&report.judgement.metrics));
+    parts.extend(findings(report));
+    parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    parts.push(summary(report));
+    parts.iter().map(|part| format!("{part}\n")).collect()
+}
+
+fn verdicts(report: &Report) -> String {
+    let mut table = table(&["suite", "cases", "pass", "fail", "unknown", "success", "duration"]);
+    let mut groups: Vec<&str> = Vec::new();
+    for case in &report.judgement.cases {
+        if !groups.contains(&case.planned.case.suite.as_str()) {
+            groups.push(&case.planned.case.suite);
+        }
+    }
+    let mut row = |name: &str, cases: &[&CaseJudgement]| {
+        let count = |word: &str| cases.iter().filter(|case| case.verdict.word() == word).count();
+        let seconds: f64 = cases.iter().map(|case| case.metrics.duration_ms / 1e3).sum();
+        let passed = count("pass");
+        table.add_row([
+            name.to_string(),
+            cases.len().to_string(),
+            passed.to_string(),
+            count("fail").to_string(),
+            count("unknown").to_string(),
+            format!("{:.0} %", passed as f64 * 100.0 / cases.len().max(1) as f64),
+            format!("{seconds:.1} s"),
+        ]);
+    };
+    for group in groups {
+        let cases: Vec<_> = report.judgement.cases.iter().filter(|case| case.planned.case.suite == group).collect();
+        row(group, &cases);
+    }
+    row("all", &report.judgement.cases.iter().collect::<Vec<_>>());
+    table.to_string()
+}
+
+fn windows(report: &Report) -> Option<String> {
+    let head = ["case", "port", "closed after trigger", "reopened after close", "reopened after trigger", "closed by"];
+    let mut table = table(&head);
+    for case in &report.judgement.cases {
+        for window in &case.windows {
+            let blur = match window.uncertainty_ms {
+                0.0 => String::new(),
+                blur => format!(" -{blur:.1}"),
+            };
+            let ms = |value: Option<f64>| value.map_or("never".to_string(), |ms| format!("{ms:.3} ms{blur}"));
+            table.add_row([
+                case.planned.case.number.clone(),
+                format!("{} {}", window.port, window.endpoint),
+                ms(window.closed_after_trigger_ms),
+                ms(window.reopened_after_close_ms),
+                ms(window.reopened_after_trigger_ms),
+                window.closed_by.clone().unwrap_or_default(),
+            ]);
+        }
+    }
+    (!table.is_empty()).then(|| format!("port windows\n{table}"))
+}
+
+fn endings(report: &Report) -> Option<String> {
+    let lines: Vec<String> = report
+        .judgement
+        .cases
+        .iter()
+        .flat_map(|case| case.endings.iter().map(|ending| format!("  {} {ending}", case.planned.case.number)))
+        .collect();
+    (!lines.is_empty()).then(|| format!("how connections ended\n{}", lines.join("\n")))
+}
+
+fn traffic(metrics: &Metrics) -> String {
+    let mut text = format!(
+        "traffic: {} operations, {} right ({:.1} %); {} sent, {} received",
+        metrics.operations,
+        metrics.operations_ok,
+        metrics.operations_ok as f64 * 100.0 / metrics.operations.max(1) as f64,
+        megabytes(metrics.bytes_sent),
+        megabytes(metrics.bytes_received)
+    );
+    if let Some(rate) = metrics.throughput_mb_per_s() {
+        text.push_str(&format!("\ntransfers: {} back at {rate:.1} MB/s", megabytes(metrics.transfer_bytes)));
+    }
+    if let Some(Rtt { count, p50_ns, p90_ns, p99_ns, max_ns }) = metrics.rtt {
+        let [p50, p90, p99, max] = [p50_ns, p90_ns, p99_ns, max_ns].map(milliseconds);
+        text.push_str(&format!("\nround trips: {count}; p50 {p50}, p90 {p90}, p99 {p99}, max {max}"));
+    }
+    text
+}
+
+fn findings(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let bad = report.judgement.cases.iter().filter(|case| !case.verdict.passed());
+    for case in bad {
+        lines.push(format!("{} {} {}", word(&case.verdict), case.planned.case, case.planned.title));
+        if case.checks.is_empty() {
+            lines.push(format!("    {}", case.verdict));
+        }
+        for check in case.checks.iter().filter(|check| !check.verdict.passed()) {
+            lines.push(format!("    {}: {}", check.name, check.verdict));
+            if let Verdict::Fail(finding) = &check.verdict {
+                lines.extend(finding.around.iter().map(|record| format!("        {record}")));
+            }
+        }
+    }
+    let system = report.judgement.system.iter().filter(|check| !check.verdict.passed());
+    lines.extend(system.map(|check| format!("{} {}: {}", word(&check.verdict), check.name, check.verdict)));
+    lines
+}
+
+fn summary(report: &Report) -> String {
+    let count = |word: &str| report.judgement.cases.iter().filter(|case| case.verdict.word() == word).count();
+    let rung =
+        report.judgement.rung.as_ref().map_or("nothing".to_string(), |(rung, uncertainty_ns)| match uncertainty_ns {
+            0 => format!("{rung}, no uncertainty beyond the clock"),
+            ns => format!("{rung}, uncertainty up to {:.1} ms", *ns as f64 / 1e6),
+        });
+    format!(
+        "{} {} passed, {} failed, {} unknown in {:.1} s; witness: {rung}",
+        word(&report.judgement.verdict),
+        count("pass"),
+        count("fail"),
+        count("unknown"),
+        report.judgement.metrics.duration_ms / 1e3
+    )
+}
+
+fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(head.iter().copied());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn word(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pass => "PASS   ".if_supports_color(Stream::Stderr, |text| text.green()).to_string(),
+        Verdict::Fail(_) => "FAIL   ".if_supports_color(Stream::Stderr, |text| text.red()).to_string(),
+        Verdict::Unknown { .. } => "UNKNOWN".if_supports_color(Stream::Stderr, |text| text.yellow()).to_string(),
+    }
+}
+
+fn milliseconds(ns: u64) -> String {
+    format!("{:.2} ms", ns as f64 / 1e6)
+}

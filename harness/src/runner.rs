@@ -1,0 +1,265 @@
+//! Runs a plan: observers first, then the system, its cases one by one, and the verdicts from what was recorded.
+//!
+//! The order: observers ready, backends listen, and for each group: system started and ready, cases (each: need,
+//! workload, settle, fence), system stopped; then observers stop, the history is closed and judged.
+
+mod interrupt;
+mod observe;
+mod sabotage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backends::{BackendError, Backends};
+use crate::case::{Case, Context, Step};
+use crate::checks::{self, Check, Judgement};
+use crate::clock::RealtimeOffset;
+use crate::history::{CaseId, Event, History, HistoryError, PlannedCase, Recorder, RunInfo, Source};
+use crate::observers::ObserverError;
+use crate::report::Reporter;
+use crate::store::RunDir;
+use crate::suite::{Group, Plan};
+use crate::sut::{Profile, Sut, SutError, hosts};
+pub use interrupt::Interrupt;
+pub use observe::Observation;
+pub use sabotage::Sabotage;
+
+/// Backends may take this long to see the last of their connections go.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What a run is, beside its plan.
+pub struct Settings {
+    /// The suite's name.
+    pub suite: String,
+    /// `quick` or `full`.
+    pub effort: String,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How the kernel is watched.
+    pub observation: Observation,
+}
+
+/// A run that was carried out, or broken off.
+pub struct Ran {
+    /// Every verdict.
+    pub judgement: Judgement,
+    /// What was run.
+    pub run: RunInfo,
+    /// What kept the run from going to its end.
+    pub broken_off: Option<RunError>,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nobody watches.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
+    /// A backend of ours could not listen.
+    #[error("{error}{}", owner.as_ref().map(|owner| format!(" (it is {owner} that listens there)")).unwrap_or_default())]
+    Backend {
+        /// Which, and why not.
+        error: BackendError,
+        /// Who has its port, where that can be told.
+        owner: Option<String>,
+    },
+    /// The system did not start.
+    #[error("the system under test did not start: {0}")]
+    Sut(#[from] SutError),
+    /// The history could not be written.
+    #[error("{0}; free some space or use `--runs DIR`: what was recorded until then is kept")]
+    History(Arc<HistoryError>),
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Carries out a plan. The history is written and judged however far it gets.
+pub async fn run(
+    plan: Plan,
+    profile: &Profile,
+    settings: Settings,
+    place: &RunDir,
+    interrupt: Interrupt,
+    reporter: &mut dyn Reporter,
+) -> Result<Ran, RunError> {
+    let info = describe(&plan, profile, &settings);
+    let recorder = Recorder::create(&place.history(), info.clone()).map_err(|error| RunError::History(error.into()))?;
+    let mut runner = Runner { profile, recorder, interrupt, logs: place.sut(), seed: settings.seed, generation: 0 };
+    let broken_off = runner.carry_out(plan, settings.observation, place, reporter).await.err();
+    let written = runner.recorder.finish().map_err(RunError::History).err();
+    // The verdicts come from what is stored, as `judge` will give them again; from memory where storing failed.
+    let history = match (&written, History::load(&place.history())) {
+        (None, Ok(stored)) => stored,
+        _ => runner.recorder.history(),
+    };
+    Ok(Ran { judgement: checks::judge(&history), run: info, broken_off: written.or(broken_off) })
+}
+
+struct Runner<'a> {
+    profile: &'a Profile,
+    recorder: Recorder,
+    interrupt: Interrupt,
+    logs: PathBuf,
+    seed: u64,
+    generation: u64,
+}
+
+impl Runner<'_> {
+    async fn carry_out(
+        &mut self,
+        plan: Plan,
+        observation: Observation,
+        place: &RunDir,
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), RunError> {
+        let mut watch = observation.start(&self.recorder)?;
+        reporter.begin(self.recorder.run(), &watch.describe(), place.path());
+        let backends = Backends::start(&self.recorder, plan.backends).await;
+        let outcome = match backends {
+            Ok(backends) => {
+                let outcome = self.groups(plan.groups, watch.as_mut(), &backends, reporter).await;
+                backends.stop().await;
+                outcome
+            }
+            Err(error) => Err(RunError::Backend { owner: observe::owner(&error), error }),
+        };
+        // An observer that died has said so in the history; the first error is the one to tell.
+        let stopped = watch.stop().map_err(RunError::from);
+        outcome.and(stopped)
+    }
+
+    async fn groups(
+        &mut self,
+        groups: Vec<Group>,
+        watch: &mut dyn crate::observers::Observer,
+        backends: &Backends,
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), RunError> {
+        for group in groups {
+            reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
+            let mut sut = self.start().await?;
+            for case in &group.cases {
+                let dead = sut.reap_dead();
+                if !dead.is_empty() {
+                    sut.stop().await;
+                    sut = self.start().await?;
+                }
+                let ran = self.case(&group.name, case, &mut sut, watch, backends, reporter).await;
+                if let Err(error) = ran {
+                    sut.stop().await;
+                    return Err(error);
+                }
+            }
+            reporter.doing(&format!("stopping {}", self.profile.name));
+            sut.stop().await;
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self) -> Result<Sut, RunError> {
+        self.generation += 1;
+        let mut interrupt = self.interrupt.clone();
+        tokio::select! {
+            started = Sut::start(self.profile, &self.logs, &self.recorder) => Ok(started?),
+            () = interrupt.wait() => Err(RunError::Interrupted),
+        }
+    }
+
+    /// One case: need, workload, settle, fence, verdict.
+    async fn case(
+        &mut self,
+        group: &str,
+        case: &Case,
+        sut: &mut Sut,
+        watch: &mut dyn crate::observers::Observer,
+        backends: &Backends,
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), RunError> {
+        let planned = planned(group, case);
+        reporter.case_begins(&planned);
+        let need = match &case.need {
+            Some(need) => self.carry_out_step(need, &planned.case, case.deadline).await,
+            None => Ok(()),
+        };
+        let declared = [Check::Coverage, Check::Causality, Check::Alive];
+        let checks = declared.iter().chain(&case.checks).map(to_value).collect();
+        watch.fence()?;
+        self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
+        let outcome = match need {
+            Ok(()) => self.carry_out_step(&case.workload, &planned.case, case.deadline).await,
+            Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
+        };
+        backends.settle(SETTLE).await;
+        sut.reap_dead();
+        // A death of the observer is in the history; the case still gets its end.
+        let fenced = watch.fence();
+        self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
+        reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
+        fenced?;
+        if self.interrupt.came() {
+            return Err(RunError::Interrupted);
+        }
+        if self.recorder.file_failed() {
+            return Err(self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted));
+        }
+        Ok(())
+    }
+
+    /// Carries out a step as a task of its own, so that a panic in it ends the step and nothing else.
+    async fn carry_out_step(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
+        let seed =
+            case.number.bytes().fold(self.seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let context = Context { recorder: self.recorder.clone(), seed, generation: self.generation };
+        let mut task = tokio::spawn(step(context));
+        let mut interrupt = self.interrupt.clone();
+        let outcome = tokio::select! {
+            ended = &mut task => return match ended {
+                Ok(result) => result.map_err(|error| format!("{error:#}")),
+                Err(error) => Err(format!("the case panicked: {}", panic_message(error))),
+            },
+            () = tokio::time::sleep(deadline) => Err(format!("it did not end within {} s", deadline.as_secs())),
+            () = interrupt.wait() => Err("interrupted".into()),
+        };
+        task.abort();
+        // Waits until the task's operations have recorded their end.
+        let _ = task.await;
+        outcome
+    }
+}
+
+fn describe(plan: &Plan, profile: &Profile, settings: &Settings) -> RunInfo {
+    let cases = plan.groups.iter().flat_map(|group| group.cases.iter().map(|case| planned(&group.name, case)));
+    RunInfo {
+        suite: settings.suite.clone(),
+        sut: profile.name.clone(),
+        profile: settings.effort.clone(),
+        seed: settings.seed,
+        netns: hosts::netns(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        realtime: RealtimeOffset::sample(),
+        cases: cases.collect(),
+    }
+}
+
+fn planned(group: &str, case: &Case) -> PlannedCase {
+    let id = CaseId { suite: group.into(), number: case.number.clone() };
+    PlannedCase { case: id, title: case.title.clone(), spec: case.spec.clone() }
+}
+
+fn to_value(check: &Check) -> serde_json::Value {
+    serde_json::to_value(check).unwrap_or_else(|error| serde_json::Value::String(error.to_string()))
+}
+
+fn panic_message(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+            .unwrap_or_else(|| "without a message".into()),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,108 @@
+//! The run directory: everything that a run leaves behind, and the `latest` link beside it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A folder of one run: `history.jsonl`, `report.json`, `junit.xml`, `sut/*.log`.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+/// Why a run directory could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing} {path}: {source}; `--runs DIR` names another place")]
+pub struct StoreError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl RunDir {
+    /// Makes `SUITE-DATE-TIME` below `runs` and lets `latest` point to it. A second run of the same second gets a number.
+    pub fn create(runs: &Path, suite: &str) -> Result<Self, StoreError> {
+        let failed = |doing, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| StoreError { doing, path, source }
+        };
+        std::fs::create_dir_all(runs).map_err(failed("make the folder", runs))?;
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let mut path = runs.join(format!("{suite}-{stamp}"));
+        let mut number = 1;
+        while let Err(error) = std::fs::create_dir(&path) {
+            if error.kind() != io::ErrorKind::AlreadyExists || number > 999 {
+                return Err(failed("make the folder", &path)(error));
+            }
+            number += 1;
+            path = runs.join(format!("{suite}-{stamp}-{number}"));
+        }
+        let logs = path.join("sut");
+        std::fs::create_dir(&logs).map_err(failed("make the folder", &logs))?;
+        point_latest(runs, &path).map_err(failed("link", &runs.join("latest")))?;
+        Ok(Self { path })
+    }
+
+    /// A run directory that is there already.
+    pub fn open(path: &Path) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The history.
+    pub fn history(&self) -> PathBuf {
+        self.path.join("history.jsonl")
+    }
+
+    /// The folder of the system's processes and their logs.
+    pub fn sut(&self) -> PathBuf {
+        self.path.join("sut")
+    }
+
+    /// The report for programs.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.json")
+    }
+
+    /// The report for CI.
+    pub fn junit(&self) -> PathBuf {
+        self.path.join("junit.xml")
+    }
+}
+
+/// Replaces the link in one step, so that a reader finds the old run or the new one.
+fn point_latest(runs: &Path, run: &Path) -> io::Result<()> {
+    let name = run.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let new = runs.join(format!(".latest-{}", std::process::id()));
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(name, &new)?;
+    std::fs::rename(&new, runs.join("latest"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_have_folders_of_their_own() {
+        let runs = tempfile::tempdir().unwrap();
+        let first = RunDir::create(runs.path(), "tunnel").unwrap();
+        let second = RunDir::create(runs.path(), "tunnel").unwrap();
+        assert_ne!(first.path(), second.path());
+        let latest = std::fs::canonicalize(runs.path().join("latest")).unwrap();
+        assert_eq!(latest, std::fs::canonicalize(second.path()).unwrap());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let error = RunDir::create(Path::new("/proc/nowhere"), "tunnel").unwrap_err().to_string();
+        assert!(error.contains("/proc/nowhere") && error.contains("--runs"), "{error}");
+    }
+}

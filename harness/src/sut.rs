@@ -1,0 +1,190 @@
+//! The system under test: described by a TOML profile, started, waited for, stopped, never left behind.
+
+pub mod hosts;
+pub mod process;
+pub mod profile;
+pub mod wait;
+
+mod orphans;
+mod template;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::history::{Event, Recorder, Source, SutChange};
+use process::Running;
+pub use process::kill_all;
+pub use profile::{Profile, ProfileError};
+use template::Template;
+
+/// A running system.
+pub struct Sut {
+    processes: Vec<Running>,
+    recorder: Recorder,
+}
+
+/// Why a system did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SutError {
+    /// The profile asks for something that it does not define.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Somebody else listens where the system should.
+    #[error(
+        "{endpoint} (`{process}`) is in use by {owner}: stop that, use another port with `--set endpoint.NAME=ADDRESS:PORT`, \
+         or run in a network of its own with `--network private`"
+    )]
+    PortInUse {
+        /// Where.
+        endpoint: Endpoint,
+        /// The process of the profile that should listen there.
+        process: String,
+        /// Who does.
+        owner: String,
+    },
+    /// A file or folder could not be written.
+    #[error("could not write {path}: {source}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A process could not be launched.
+    #[error("could not start `{process}` ({command}): {source}; {way_out}")]
+    Launch {
+        /// Its name in the profile.
+        process: String,
+        /// The program.
+        command: String,
+        /// Why not.
+        source: std::io::Error,
+        /// What to do about it.
+        way_out: String,
+    },
+    /// A process ended before the system was ready.
+    #[error("`{process}` died at start ({status}); its log {log} ends with:\n{tail}")]
+    DiedAtStart {
+        /// Its name in the profile.
+        process: String,
+        /// Exit code or signal.
+        status: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// Ports that the profile waits for did not listen in time.
+    #[error(
+        "{missing} did not listen within {after_ms} ms (listening now: {listening}); the log {log} ends with:\n{tail}"
+    )]
+    NeverListened {
+        /// The endpoints that did not.
+        missing: String,
+        /// The deadline, in ms.
+        after_ms: u64,
+        /// What does listen.
+        listening: String,
+        /// The log file of the process that should have.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+}
+
+impl Sut {
+    /// Starts every process of the profile in its order, and waits until all its ports listen, as the observer sees it.
+    /// Each process works in a folder of its own below `folder`, with its log beside it.
+    pub async fn start(profile: &Profile, folder: &Path, recorder: &Recorder) -> Result<Self, SutError> {
+        ports_are_free(profile, recorder).await?;
+        let mut sut = Self { processes: Vec::new(), recorder: recorder.clone() };
+        for spec in &profile.processes {
+            let place = folder.join(&spec.name);
+            let template = Template::new(profile, &place);
+            let running = Running::launch(spec, &template, &place, folder)?;
+            let launched = SutChange::Launched { process: spec.name.clone(), tgid: running.pid() };
+            recorder.record(Source::Sut, Event::Sut(launched));
+            sut.processes.push(running);
+        }
+        // On an error the processes that were started end with `sut`.
+        sut.wait_ready(profile).await?;
+        recorder.record(Source::Sut, Event::Sut(SutChange::Ready));
+        Ok(sut)
+    }
+
+    async fn wait_ready(&mut self, profile: &Profile) -> Result<(), SutError> {
+        let after = Duration::from_millis(profile.ready_deadline_ms);
+        let deadline = tokio::time::Instant::now() + after;
+        let wanted = profile.listens()?;
+        loop {
+            if let Some(dead) = self.reap_dead().into_iter().next() {
+                return Err(dead.into_start_error());
+            }
+            let missing: Vec<&(String, Endpoint)> =
+                wanted.iter().filter(|(_, endpoint)| !wait::listens(&self.recorder, *endpoint)).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let process = self.processes.iter().find(|running| running.name() == missing[0].0);
+                let missing: Vec<String> = missing.iter().map(|(name, at)| format!("{at} (`{name}`)")).collect();
+                let listening = self.recorder.listeners(|listeners| wait::list(&listeners.endpoints()));
+                return Err(SutError::NeverListened {
+                    missing: missing.join(", "),
+                    after_ms: profile.ready_deadline_ms,
+                    listening,
+                    log: process.map(|running| running.log().into()).unwrap_or_default(),
+                    tail: process.map(Running::tail).unwrap_or_default(),
+                });
+            }
+            tokio::time::sleep(wait::POLL).await;
+        }
+    }
+
+    /// The processes that ended by themselves since the last call; each is recorded.
+    pub fn reap_dead(&mut self) -> Vec<process::Ended> {
+        let mut dead = Vec::new();
+        self.processes.retain_mut(|running| match running.try_ended() {
+            Some(ended) => {
+                let died = SutChange::Died { process: ended.process.clone(), status: ended.status.clone() };
+                self.recorder.record(Source::Sut, Event::Sut(died));
+                dead.push(ended);
+                false
+            }
+            None => true,
+        });
+        dead
+    }
+
+    /// Asks every process to stop, waits for each until its deadline, and kills what is left, with all that they spawned.
+    pub async fn stop(mut self) {
+        self.reap_dead();
+        for running in &self.processes {
+            running.ask_to_stop();
+        }
+        for running in &mut self.processes {
+            let change = running.stopped().await;
+            self.recorder.record(Source::Sut, Event::Sut(change));
+        }
+        self.processes.clear();
+        orphans::kill();
+    }
+}
+
+/// What an earlier start of the system left behind is given a moment to be reported as closed.
+async fn ports_are_free(profile: &Profile, recorder: &Recorder) -> Result<(), SutError> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    for (process, endpoint) in profile.listens()? {
+        while wait::listens(recorder, endpoint) {
+            if tokio::time::Instant::now() >= deadline {
+                let netns = recorder.run().netns;
+                let owner = recorder.listeners(|all| all.holder(endpoint, netns).map(ToString::to_string));
+                let owner = owner.unwrap_or_else(|| "a process that cannot be told".into());
+                return Err(SutError::PortInUse { endpoint, process, owner });
+            }
+            tokio::time::sleep(wait::POLL).await;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! One process of the system: launched in a process group of its own, its output in a log, its stop awaited.
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+
+use super::profile::{ProcessSpec, StopSignal, StopSpec};
+use super::template::Template;
+use super::{SutError, wait};
+use crate::history::SutChange;
+
+/// Process groups that are to be gone when this program ends, however it ends.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Kills every process group that is still running: for a second Ctrl-C and for panics.
+pub fn kill_all() {
+    let groups = std::mem::take(&mut *GROUPS.lock().unwrap_or_else(PoisonError::into_inner));
+    for group in groups {
+        // A group that is gone already is what we want.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// A process that was launched.
+pub(super) struct Running {
+    name: String,
+    child: Child,
+    group: Pid,
+    log: PathBuf,
+    stop: StopSpec,
+}
+
+/// A process that ended by itself.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its name in the profile.
+    pub process: String,
+    /// Exit code or signal, in words.
+    pub status: String,
+    log: PathBuf,
+    tail: String,
+}
+
+impl Ended {
+    pub(super) fn into_start_error(self) -> SutError {
+        SutError::DiedAtStart { process: self.process, status: self.status, log: self.log, tail: self.tail }
+    }
+}
+
+impl Running {
+    /// Writes the configuration files into `place` and starts the program there; its log goes to `logs/NAME.log`.
+    pub(super) fn launch(
+        spec: &ProcessSpec,
+        template: &Template<'_>,
+        place: &Path,
+        logs: &Path,
+    ) -> Result<Self, SutError> {
+        let write_failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| SutError::Write { path, source }
+        };
+        std::fs::create_dir_all(place).map_err(write_failed(place))?;
+        for file in &spec.files {
+            let path = place.join(&file.path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(write_failed(parent))?;
+            }
+            std::fs::write(&path, template.fill(&file.content)?).map_err(write_failed(&path))?;
+        }
+        let arguments: Vec<String> = spec.command.iter().map(|part| template.fill(part)).collect::<Result<_, _>>()?;
+        let log = logs.join(format!("{}.log", spec.name));
+        let output = File::options().create(true).append(true).open(&log).map_err(write_failed(&log))?;
+        let errors = output.try_clone().map_err(write_failed(&log))?;
+        let mut command = Command::new(&arguments[0]);
+        command.args(&arguments[1..]).current_dir(place).stdin(Stdio::null()).stdout(output).stderr(errors);
+        for (name, value) in &spec.env {
+            command.env(name, template.fill(value)?);
+        }
+        command.process_group(0).kill_on_drop(true);
+        die_with_parent(&mut command);
+        let failed = |source: std::io::Error| {
+            let program = arguments[0].clone();
+            let way_out = match source.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "it is not there: `cargo xtask setup` installs the built-in systems, \
+                                                 a profile of your own names its program in `command`"
+                }
+                _ => "check `command` in the profile",
+            };
+            SutError::Launch { process: spec.name.clone(), command: program, source, way_out: way_out.into() }
+        };
+        let child = command.spawn().map_err(failed)?;
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let Some(group) = pid else { return Err(failed(std::io::Error::other("it ended before it had a pid"))) };
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(group);
+        let stop = spec.stop.clone();
+        Ok(Self { name: spec.name.clone(), child, group, log, stop })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.group.as_raw_nonzero().get() as u32
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last lines of the log.
+    pub(super) fn tail(&self) -> String {
+        wait::tail(&self.log)
+    }
+
+    pub(super) fn try_ended(&mut self) -> Option<Ended> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(Ended { process: self.name.clone(), status: in_words(status), log: self.log.clone(), tail: self.tail() })
+    }
+
+    pub(super) fn ask_to_stop(&self) {
+        let signal = match self.stop.signal {
+            StopSignal::Term => Signal::TERM,
+            StopSignal::Int => Signal::INT,
+            StopSignal::Quit => Signal::QUIT,
+            StopSignal::Hup => Signal::HUP,
+        };
+        // A group that is gone already needs no asking.
+        let _ = kill_process_group(self.group, signal);
+    }
+
+    /// Waits until the deadline, then kills.
+    pub(super) async fn stopped(&mut self) -> SutChange {
+        let process = self.name.clone();
+        let deadline = Duration::from_millis(self.stop.deadline_ms);
+        let asked = Instant::now();
+        match tokio::time::timeout(deadline, self.child.wait()).await {
+            Ok(status) => SutChange::Stopped {
+                process,
+                took_ms: asked.elapsed().as_millis() as u64,
+                status: status.map_or_else(|error| error.to_string(), in_words),
+            },
+            Err(_) => {
+                let _ = kill_process_group(self.group, Signal::KILL);
+                // SIGKILL cannot be refused: the wait ends.
+                let _ = self.child.wait().await;
+                SutChange::Killed { process, after_ms: self.stop.deadline_ms }
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Also what the process left behind in its group; the group's number is ours as long as the child is not reaped,
+        // and a reaped leader's number is not given out while a member of the group lives.
+        let _ = kill_process_group(self.group, Signal::KILL);
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| *group != self.group);
+    }
+}
+
+/// The kernel kills the process when the thread that launched it dies: a SIGKILL of this program leaves no orphan.
+fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec the closure makes two system calls, prctl and getppid, and touches no memory that
+    // another thread could hold a lock on.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The parent may have died before the signal was asked for.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(std::io::Error::from(rustix::io::Errno::SRCH));
+            }
+            Ok(())
+        });
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "ended".into(),
+    }
+}

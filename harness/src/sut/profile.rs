@@ -1,0 +1,291 @@
+//! The profile of a system: its commands, configuration files, ports and deadlines, as TOML.
+
+use std::collections::BTreeMap;
+use std::net::AddrParseError;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
+
+/// A system under test, as its profile describes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name and version.
+    pub name: String,
+    /// The suite that tests it.
+    pub suite: String,
+    /// Where it runs.
+    #[serde(default)]
+    pub network: Network,
+    /// Values that the suite and the templates read.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// Values that replace `settings` in a quick run.
+    #[serde(default)]
+    pub quick: BTreeMap<String, Setting>,
+    /// `ADDRESS:PORT` by name: the suite's ports, for templates and clients alike.
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// All ports must listen this long after the start, in ms.
+    #[serde(default = "default_ready_deadline")]
+    pub ready_deadline_ms: u64,
+    /// The processes, in the order in which they start.
+    #[serde(rename = "process")]
+    pub processes: Vec<ProcessSpec>,
+}
+
+/// Where a system runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// In a network namespace made for the run: its ports are free, and nobody else takes them.
+    #[default]
+    Private,
+    /// In the network namespace of the caller.
+    Host,
+}
+
+/// A value of a profile.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+    /// Text.
+    Text(String),
+}
+
+/// A process of the system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSpec {
+    /// Its name: of its log, its folder, and in messages.
+    pub name: String,
+    /// The program and its arguments, each a template.
+    pub command: Vec<String>,
+    /// Environment variables beside the inherited ones, each a template.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Files that are written before each start, relative to the process's folder.
+    #[serde(default, rename = "file")]
+    pub files: Vec<FileSpec>,
+    /// Names of the endpoints at which it listens when it is ready.
+    #[serde(default)]
+    pub listens: Vec<String>,
+    /// How it is stopped.
+    #[serde(default)]
+    pub stop: StopSpec,
+}
+
+/// A configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// Relative to the process's folder.
+    pub path: PathBuf,
+    /// A template.
+    pub content: String,
+}
+
+/// How a process is stopped.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopSpec {
+    /// The signal that asks it to.
+    pub signal: StopSignal,
+    /// It is killed when it is still there after this long, in ms.
+    pub deadline_ms: u64,
+}
+
+impl Default for StopSpec {
+    fn default() -> Self {
+        Self { signal: StopSignal::Term, deadline_ms: 5_000 }
+    }
+}
+
+/// A signal that asks a process to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs, reason = "the names are the signals' names")]
+pub enum StopSignal {
+    Term,
+    Int,
+    Quit,
+    Hup,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The file cannot be read.
+    #[error(
+        "could not read the profile {path}: {source}; `--sut` takes the name of a built-in profile or the path of a TOML file"
+    )]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The text is not a profile.
+    #[error("the profile {path} is not valid:\n{why}")]
+    Parse {
+        /// Which file, or the name of the built-in profile.
+        path: PathBuf,
+        /// What the parser says, with the line.
+        why: String,
+    },
+    /// It is for another suite.
+    #[error("the profile {name} is for the suite `{found}`, not for `{wanted}`")]
+    OtherSuite {
+        /// The profile's name.
+        name: String,
+        /// The suite that it names.
+        found: String,
+        /// The suite that was to run.
+        wanted: String,
+    },
+    /// A name that is not defined.
+    #[error("the profile {name} has no {what} `{key}`; it has: {known}")]
+    Missing {
+        /// The profile's name.
+        name: String,
+        /// `endpoint`, `setting` or `template variable`.
+        what: &'static str,
+        /// The name that was looked up.
+        key: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A setting of another type.
+    #[error("the setting `{key}` of the profile {name} must be {wanted}, not `{found}`")]
+    WrongType {
+        /// The profile's name.
+        name: String,
+        /// The setting.
+        key: String,
+        /// The type that is needed.
+        wanted: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// `--set` does not read.
+    #[error("`--set {0}` is not KEY=VALUE")]
+    BadOverride(String),
+}
+
+impl Profile {
+    /// Reads a profile from a file.
+    pub fn load(path: &Path) -> Result<Self, ProfileError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Read { path: path.into(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a profile from text; `path` is for messages.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ProfileError> {
+        let bad = |why: String| ProfileError::Parse { path: path.into(), why };
+        let profile: Self = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
+        if profile.processes.is_empty() || profile.processes.iter().any(|process| process.command.is_empty()) {
+            return Err(bad("every profile needs a [[process]], and every process a `command`".into()));
+        }
+        Ok(profile)
+    }
+
+    /// Puts the values of a quick run in place.
+    pub fn quicken(&mut self) {
+        self.settings.append(&mut self.quick);
+    }
+
+    /// Replaces a setting, or an endpoint (`endpoint.NAME=ADDRESS:PORT`), that the profile has.
+    pub fn set(&mut self, text: &str) -> Result<(), ProfileError> {
+        let bad = || ProfileError::BadOverride(text.into());
+        let (key, value) = text.split_once('=').ok_or_else(bad)?;
+        if let Some(name) = key.strip_prefix("endpoint.") {
+            self.endpoint(name)?;
+            let endpoint = value.parse().map_err(|_: AddrParseError| bad())?;
+            self.endpoints.insert(name.into(), endpoint);
+            return Ok(());
+        }
+        self.setting(key)?;
+        self.settings.insert(key.into(), Setting::read(value));
+        Ok(())
+    }
+
+    /// The endpoint with a name.
+    pub fn endpoint(&self, key: &str) -> Result<Endpoint, ProfileError> {
+        self.endpoints.get(key).copied().ok_or_else(|| self.missing("endpoint", key, self.endpoints.keys()))
+    }
+
+    /// The setting with a name.
+    pub fn setting(&self, key: &str) -> Result<&Setting, ProfileError> {
+        self.settings.get(key).ok_or_else(|| self.missing("setting", key, self.settings.keys()))
+    }
+
+    /// A setting that is a positive number.
+    pub fn number(&self, key: &str) -> Result<f64, ProfileError> {
+        let number = match self.setting(key)? {
+            Setting::Integer(number) => *number as f64,
+            Setting::Float(number) => *number,
+            _ => f64::NAN,
+        };
+        if number.is_finite() && number > 0.0 {
+            return Ok(number);
+        }
+        let found = self.setting(key)?.to_string();
+        Err(ProfileError::WrongType { name: self.name.clone(), key: key.into(), wanted: "a positive number", found })
+    }
+
+    /// Every endpoint that some process listens at when it is ready, with the process's name.
+    pub fn listens(&self) -> Result<Vec<(String, Endpoint)>, ProfileError> {
+        self.processes
+            .iter()
+            .flat_map(|process| process.listens.iter().map(|name| (process.name.clone(), name)))
+            .map(|(process, name)| Ok((process, self.endpoint(name)?)))
+            .collect()
+    }
+
+    pub(super) fn missing<'a>(
+        &self,
+        what: &'static str,
+        key: &str,
+        known: impl Iterator<Item = &'a String>,
+    ) -> ProfileError {
+        let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
+        ProfileError::Missing { name: self.name.clone(), what, key: key.into(), known }
+    }
+}
+
+impl Setting {
+    fn read(text: &str) -> Self {
+        if let Ok(number) = text.parse() {
+            Self::Integer(number)
+        } else if let Ok(number) = text.parse() {
+            Self::Float(number)
+        } else if let Ok(truth) = text.parse() {
+            Self::Bool(truth)
+        } else {
+            Self::Text(text.into())
+        }
+    }
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Bool(truth) => truth.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+fn default_ready_deadline() -> u64 {
+    30_000
+}

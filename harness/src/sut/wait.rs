@@ -1,0 +1,70 @@
+//! Waits for what the observer sees, with a deadline, and shows the last state when it does not come.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::endpoint::Endpoint;
+use crate::history::{Record, Recorder};
+
+/// How often a condition is looked at.
+pub const POLL: Duration = Duration::from_millis(2);
+
+/// Whether a connect to `endpoint` would find a listener, as far as the observer has reported.
+pub fn listens(recorder: &Recorder, endpoint: Endpoint) -> bool {
+    let netns = recorder.run().netns;
+    recorder.listeners(|listeners| listeners.count(endpoint, netns) > 0)
+}
+
+/// Waits until `condition` holds for the records so far, in the order of arrival; false on expiry. The condition must not
+/// use the recorder itself.
+pub async fn until(recorder: &Recorder, deadline: Timestamp, mut condition: impl FnMut(&[Record]) -> bool) -> bool {
+    until_true(deadline, || recorder.records(&mut condition)).await
+}
+
+/// Waits until `condition` holds; false on expiry.
+pub async fn until_true(deadline: Timestamp, mut condition: impl FnMut() -> bool) -> bool {
+    loop {
+        if condition() {
+            return true;
+        }
+        if Timestamp::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Endpoints in one line.
+pub fn list(endpoints: &[Endpoint]) -> String {
+    if endpoints.is_empty() {
+        return "nothing".into();
+    }
+    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The last twelve lines of a log, of its last 8 KiB at most.
+pub fn tail(log: &Path) -> String {
+    use std::io::{Read, Seek, SeekFrom};
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(8 << 10)))?;
+        let mut end = Vec::new();
+        file.take(8 << 10).read_to_end(&mut end)?;
+        Ok(end)
+    };
+    match read() {
+        Ok(end) if end.is_empty() => "  (it is empty)".into(),
+        Ok(end) => {
+            let text = String::from_utf8_lossy(&end);
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(12)..]
+                .iter()
+                .map(|line| format!("  {line}"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+        Err(error) => format!("  (it cannot be read: {error})"),
+    }
+}

@@ -1,0 +1,44 @@
+//! What was not seen is unknown: never a pass, never a failure.
+
+use crate::support::run;
+
+#[test]
+fn lost_records_make_the_verdict_unknown() {
+    let loses = ["--ring-bytes", "65536", "--sabotage", "lose-records"];
+    let ran = run(&[&["--sut", "reference", "--case", "5.3"][..], &loses[..]].concat());
+    ran.exits_with(97);
+    assert_eq!(ran.with("unknown"), ["5.3"]);
+    assert!(ran.finding("5.3").contains("were lost"), "{}", ran.finding("5.3"));
+}
+
+#[test]
+fn a_dead_observer_makes_the_verdict_unknown() {
+    let ran = run(&["--sut", "reference", "--case", "1.1", "--case", "1.2", "--sabotage", "kill-reader"]);
+    ran.exits_with(97);
+    assert_eq!(ran.with("pass"), Vec::<&str>::new());
+    assert!(ran.finding("1.1").contains("the observer died"), "{}", ran.finding("1.1"));
+    ran.says("1.2");
+}
+
+#[test]
+fn a_trigger_that_never_happened_makes_the_verdict_unknown() {
+    // A system without a second client: nobody listens where the trigger should go.
+    let whole = include_str!("../tunnel/profiles/reference.toml");
+    let without = &whole[..whole.find("[[process]]\nname = \"client2\"").unwrap()];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lonely.toml");
+    std::fs::write(&path, without).unwrap();
+    let ran = run(&["--sut", path.to_str().unwrap(), "--case", "2.5"]);
+    ran.exits_with(97);
+    assert_eq!(ran.with("unknown"), ["2.5"], "{}", ran.stderr);
+}
+
+#[test]
+fn without_privileges_windows_are_judged_and_connections_are_not() {
+    let ran = run(&["--sut", "reference", "--case", "2.5", "--case", "1.1", "--observer", "sock-diag"]);
+    ran.exits_with(97);
+    assert_eq!(ran.with("pass"), ["2.5"], "{}", ran.stderr);
+    assert_eq!(ran.with("unknown"), ["1.1"]);
+    assert!(ran.finding("1.1").contains("sees no connections"), "{}", ran.finding("1.1"));
+    ran.says("uncertainty up to");
+}

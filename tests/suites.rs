@@ -1,0 +1,9 @@
+//! The suites of portwitness, as a program: the same command line as any crate that brings suites of its own.
+
+use std::process::ExitCode;
+
+mod tunnel;
+
+fn main() -> ExitCode {
+    portwitness::cli::main(&[tunnel::SUITE])
+}

@@ -1,0 +1,86 @@
+//! The checks that the cases share.
+
+use std::time::Duration;
+
+use portwitness::checks::{Check, Endings, PortStays, PortWindow, Reopens, Routing, StaysConnected, Traffic, Turns};
+
+use super::config::{Client, Port, PortConfig};
+
+/// 'Verify listening sockets close within 1 second' (specification, suite 2).
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
+/// 'Verify sockets reopen at configured timeout ±1 second' (specification, suite 2).
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// The port closes within 1 s of the trigger and reopens the timeout ± 1 s after its own close.
+pub(crate) fn window(ports: &PortConfig, port: &Port, trigger: &str) -> Check {
+    Check::PortWindow(PortWindow {
+        port: port.name.clone(),
+        endpoint: port.endpoint,
+        trigger: trigger.into(),
+        closes_within_ms: Some(CLOSES_WITHIN.as_secs_f64() * 1e3),
+        reopens: Some(Reopens {
+            after_ms: ports.reconnect_timeout.as_secs_f64() * 1e3,
+            tolerance_ms: TOLERANCE.as_secs_f64() * 1e3,
+        }),
+    })
+}
+
+/// A failover happened: each of the four ports closed after the trigger and reopened, whenever; the others did not move.
+pub(crate) fn failed_over(ports: &PortConfig, to: Client, trigger: &str) -> Vec<Check> {
+    let moved = ports.closing(to).map(|port| {
+        Check::PortWindow(PortWindow {
+            port: port.name.clone(),
+            endpoint: port.endpoint,
+            trigger: trigger.into(),
+            closes_within_ms: None,
+            reopens: None,
+        })
+    });
+    moved.chain(stays(ports.staying(to))).collect()
+}
+
+/// These ports listen throughout.
+pub(crate) fn stays<'a>(ports: impl Iterator<Item = &'a Port>) -> impl Iterator<Item = Check> {
+    ports.map(|port| Check::PortStays(PortStays { port: port.name.clone(), endpoint: port.endpoint }))
+}
+
+/// No port of the system moves.
+pub(crate) fn nothing_moves(ports: &PortConfig) -> Vec<Check> {
+    stays(ports.listening()).collect()
+}
+
+/// Every operation of a group brings every byte back.
+pub(crate) fn all_right(group: &str, planned: u64) -> Check {
+    at_least(group, planned, planned)
+}
+
+/// So many operations of a group bring every byte back.
+pub(crate) fn at_least(group: &str, planned: u64, at_least: u64) -> Check {
+    Check::Traffic(Traffic { group: group.into(), planned, at_least, sha256: 0, within_ms: None })
+}
+
+/// Bulk transfers: so many bring every byte back within the budget, so many of them with SHA-256 digests.
+pub(crate) fn transfers(group: &str, planned: u64, at_least: u64, sha256: u64, budget: Duration) -> Check {
+    let within_ms = Some(budget.as_millis() as u64);
+    Check::Traffic(Traffic { group: group.into(), planned, at_least, sha256, within_ms })
+}
+
+/// So many percent of the turns of a group are answered.
+pub(crate) fn turns(group: &str, at_least_percent: u64) -> Check {
+    Check::Turns(Turns { group: group.into(), at_least_percent })
+}
+
+/// The operations of a group reach this backend.
+pub(crate) fn reaches(group: &str, backend: &Port) -> Check {
+    Check::Routing(Routing { group: group.into(), backend: backend.name.clone(), endpoint: backend.endpoint })
+}
+
+/// The system does not close the connections of a group.
+pub(crate) fn stays_connected(group: &str) -> Check {
+    Check::StaysConnected(StaysConnected { group: group.into() })
+}
+
+/// The connections of a group end in a way that can be told.
+pub(crate) fn ends_well(group: &str, at_least: u64) -> Check {
+    Check::Endings(Endings { group: group.into(), at_least })
+}
