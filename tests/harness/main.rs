@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod faults;
+mod observers;
 mod signals;
 mod support;
 mod unknown;

@@ -1,0 +1,10 @@
+//! The observers against the real kernel: each test in a process and a network namespace of its own.
+
+mod causes;
+mod connections;
+mod ladder;
+mod listeners;
+mod processes;
+mod reliability;
+mod seeds;
+mod stage;
