@@ -9,6 +9,7 @@ mod failover;
 mod system;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portwitness::suite::{Effort, Plan, Suite};
 use portwitness::sut::{Profile, ProfileError};
@@ -28,8 +29,12 @@ pub(crate) const SUITE: Suite = Suite {
     plan,
 };
 
+/// 'Wait 1 second between tests' (specification, Connection Management). The real tunnel takes what still comes from a
+/// connection that has just ended for a trigger.
+const PAUSE: Duration = Duration::from_secs(1);
+
 fn plan(profile: &Profile, effort: Effort) -> Result<Plan, ProfileError> {
     let ports = PortConfig::read(profile)?;
     let tunnel = Arc::new(Tunnel::new(ports, Sizes::of(effort)));
-    Ok(Plan { backends: backends::all(&tunnel.ports), groups: cases::groups(&tunnel) })
+    Ok(Plan { backends: backends::all(&tunnel.ports), pause: PAUSE, groups: cases::groups(&tunnel) })
 }

@@ -86,7 +86,15 @@ pub async fn run(
 ) -> Result<Ran, RunError> {
     let info = describe(&plan, profile, &settings);
     let recorder = Recorder::create(&place.history(), info.clone()).map_err(|error| RunError::History(error.into()))?;
-    let mut runner = Runner { profile, recorder, interrupt, logs: place.sut(), seed: settings.seed, generation: 0 };
+    let mut runner = Runner {
+        profile,
+        recorder,
+        interrupt,
+        logs: place.sut(),
+        seed: settings.seed,
+        pause: plan.pause,
+        generation: 0,
+    };
     let broken_off = runner.carry_out(plan, settings.observation, place, reporter).await.err();
     let written = runner.recorder.finish().map_err(RunError::History).err();
     // The verdicts come from what is stored, as `judge` will give them again; from memory where storing failed.
@@ -103,6 +111,7 @@ struct Runner<'a> {
     interrupt: Interrupt,
     logs: PathBuf,
     seed: u64,
+    pause: Duration,
     generation: u64,
 }
 
@@ -140,7 +149,11 @@ impl Runner<'_> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
             let mut sut = self.start().await?;
-            for case in &group.cases {
+            for (index, case) in group.cases.iter().enumerate() {
+                if index > 0 {
+                    let mut interrupt = self.interrupt.clone();
+                    let _ = tokio::time::timeout(self.pause, interrupt.wait()).await;
+                }
                 let dead = sut.reap_dead();
                 if !dead.is_empty() {
                     sut.stop().await;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::endpoint::Endpoint;
@@ -23,6 +24,9 @@ pub struct Suite {
 pub struct Plan {
     /// Our backends, name and endpoint; they listen for the whole run.
     pub backends: Vec<(String, Endpoint)>,
+    /// From the end of a case to the beginning of the next, so that what a system still does for one is not taken for
+    /// the other's doing.
+    pub pause: Duration,
     /// The groups, in their order; the system is started anew for each.
     pub groups: Vec<Group>,
 }

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::slice::Slice;
 use super::traffic;
 
+/// Clients whose connections are held through an event: that such a one ends is no error, so it is classified, not counted.
+const HELD: [&str; 5] = ["idle", "busy", "half_closed", "backpressured", "connecting"];
+
 /// What was done and how fast.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// From the first case's begin to the last one's end, the time between cases left out, in ms.
     pub duration_ms: f64,
-    /// Operations that began.
+    /// Operations that began, those of [`HELD`] clients left out.
     pub operations: u64,
     /// Of these, with every byte right.
     pub operations_ok: u64,
@@ -49,11 +52,13 @@ impl Metrics {
         let mut metrics = Self { duration_ms: slice.end.ms_after(slice.begin), ..Self::default() };
         let mut transfers = Vec::new();
         for op in slice.operations() {
-            metrics.operations += 1;
-            match traffic::fault(&op) {
-                None => metrics.operations_ok += 1,
-                Some(why) if metrics.errors.len() < 8 => metrics.errors.push(why),
-                Some(_) => {}
+            if !HELD.contains(&op.client) {
+                metrics.operations += 1;
+                match traffic::fault(&op) {
+                    None => metrics.operations_ok += 1,
+                    Some(why) if metrics.errors.len() < 8 => metrics.errors.push(why),
+                    Some(_) => {}
+                }
             }
             let Some(end) = &op.end else { continue };
             metrics.bytes_sent += end.sent;

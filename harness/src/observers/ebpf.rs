@@ -2,6 +2,7 @@
 //!
 //! It attaches first and then looks at what listens already, so that nothing falls in between; see [`seed`].
 
+mod btf;
 mod causes;
 mod decode;
 mod fence;

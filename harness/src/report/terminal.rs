@@ -128,7 +128,7 @@ fn verdicts(report: &Report) -> String {
 }
 
 fn windows(report: &Report) -> Option<String> {
-    let head = ["case", "port", "closed after trigger", "reopened after close", "reopened after trigger", "closed by"];
+    let head = ["case", "port", "trigger to close", "close to reopen", "trigger to reopen", "closed by"];
     let mut table = table(&head);
     for case in &report.judgement.cases {
         for window in &case.windows {
@@ -218,7 +218,7 @@ fn summary(report: &Report) -> String {
 
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(head.iter().copied());
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(head.iter().copied());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

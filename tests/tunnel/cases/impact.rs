@@ -51,16 +51,19 @@ pub(crate) fn cases(tunnel: &Arc<Tunnel>) -> Vec<Case> {
     .collect()
 }
 
-/// The entries whose connections a failover touches: the server's, and those of the client that was active.
-fn entries(to: Client) -> [Entry; 3] {
-    [Entry::Server(Tun::One), Entry::Server(Tun::Two), Entry::Client(to.other(), Tun::Two)]
+/// The entries whose connections a failover touches: the server's, and those of the client that was active. What is sent
+/// into a new connection there while the system fails over would itself be a trigger, so new ones are made at the server.
+fn entries(state: State, to: Client) -> Vec<Entry> {
+    let server = Tun::BOTH.map(Entry::Server).into_iter();
+    let old = (state != State::Connecting).then_some(Entry::Client(to.other(), Tun::Two));
+    server.chain(old).collect()
 }
 
 fn case(tunnel: &Arc<Tunnel>, number: usize, state: State, title: &str, to: Client) -> Case {
     let ports = &tunnel.ports;
     let mut judged = checks::failed_over(ports, to, TRIGGER);
     judged.push(checks::all_right(TRIGGER, 1));
-    for entry in entries(to) {
+    for entry in entries(state, to) {
         let at_least = if state == State::Connecting { ATTEMPTS / 2 } else { 1 };
         judged.push(checks::ends_well(&ports.listen(entry).name, at_least));
     }
@@ -91,7 +94,7 @@ fn case(tunnel: &Arc<Tunnel>, number: usize, state: State, title: &str, to: Clie
 /// Holds a connection at each entry through a failover, and lets them come to their end when the ports have reopened.
 async fn holding(tunnel: &Tunnel, context: &Context, state: State, to: Client) -> anyhow::Result<()> {
     let mut held: Vec<Held> = Vec::new();
-    for (stream, entry) in entries(to).into_iter().enumerate() {
+    for (stream, entry) in entries(state, to).into_iter().enumerate() {
         let client = tunnel.client(context, &tunnel.ports.listen(entry).name, entry);
         held.push(hold_one(context, client, state, stream as u64));
     }
@@ -120,7 +123,7 @@ fn hold_one(context: &Context, client: ClientContext, state: State, stream: u64)
 /// Connects at each entry again and again while the system fails over.
 async fn connecting(tunnel: &Tunnel, context: &Context, to: Client) -> anyhow::Result<()> {
     let mut held = Vec::new();
-    for (index, entry) in entries(to).into_iter().enumerate() {
+    for (index, entry) in entries(State::Connecting, to).into_iter().enumerate() {
         let client = tunnel.client(context, &tunnel.ports.listen(entry).name, entry);
         let plan = Connecting { attempts: ATTEMPTS, period: ATTEMPT_PERIOD, at_once: AT_ONCE };
         held.push(hold::connecting(&client, context.seed, ((index as u64) << 16) + 1, plan));

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use btf_rs::{Btf, Struct, Type};
 use portwitness_ebpf_common::{Offsets, UNKNOWN};
+
+use super::btf::Btf;
 
 /// The kernel's own BTF; `PORTWITNESS_BTF` names another file, for a kernel that ships it elsewhere.
 pub(crate) fn btf_path() -> PathBuf {
@@ -13,8 +14,8 @@ pub(crate) fn btf_path() -> PathBuf {
 
 /// Fills in what BTF tells; fails on a structure or member that every kernel has and this BTF does not.
 pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
-    let btf = Btf::from_bytes(bytes).map_err(|error| error.to_string())?;
-    let bytes_to = |path: &str| bits(&btf, path).map(|bits| bits / 8).ok_or_else(|| format!("BTF has no {path}"));
+    let btf = Btf::parse(bytes)?;
+    let bytes_to = |path: &str| btf.bits(path).map(|bits| bits / 8).ok_or_else(|| format!("BTF has no {path}"));
     let or_unknown = |path: &str| bytes_to(path).unwrap_or(UNKNOWN);
     *into = Offsets {
         sk_family: bytes_to("sock.__sk_common.skc_family")?,
@@ -24,7 +25,7 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         // A kernel without IPv6 lacks these two.
         sk_v6_daddr: or_unknown("sock.__sk_common.skc_v6_daddr"),
         sk_v6_rcv_saddr: or_unknown("sock.__sk_common.skc_v6_rcv_saddr"),
-        sk_ipv6only_bit: bits(&btf, "sock.__sk_common.skc_ipv6only").unwrap_or(UNKNOWN),
+        sk_ipv6only_bit: btf.bits("sock.__sk_common.skc_ipv6only").unwrap_or(UNKNOWN),
         sk_net: bytes_to("sock.__sk_common.skc_net.net")?,
         sk_protocol: bytes_to("sock.sk_protocol")?,
         inet_sport: bytes_to("inet_sock.inet_sport")?,
@@ -67,54 +68,6 @@ fn field(format: &str, name: &str) -> Option<u32> {
         let offset = parts.next()?.strip_prefix("offset:")?;
         (declared == name).then(|| offset.parse().ok())?
     })
-}
-
-/// How many bits into the structure the member at `path` (`struct.member.member`) lies.
-fn bits(btf: &Btf, path: &str) -> Option<u32> {
-    let (name, members) = path.split_once('.')?;
-    let mut ids = btf.resolve_types_by_name(name).ok()?.into_iter();
-    let mut at = ids.find_map(|found| match found {
-        Type::Struct(found) if !found.members.is_empty() => Some(found),
-        _ => None,
-    })?;
-    let mut total = 0;
-    for (left, member) in members.split('.').rev().enumerate().collect::<Vec<_>>().into_iter().rev() {
-        let (offset, of_type) = member_of(btf, &at, member)?;
-        total += offset;
-        if left > 0 {
-            at = structure(btf, of_type)?;
-        }
-    }
-    Some(total)
-}
-
-/// A member's offset in bits and its type, sought in nameless structures and unions too.
-fn member_of(btf: &Btf, within: &Struct, name: &str) -> Option<(u32, Type)> {
-    within.members.iter().find_map(|member| {
-        let of_type = btf.resolve_chained_type(member).ok()?;
-        let own = btf.resolve_name(member).unwrap_or_default();
-        if own == name {
-            return Some((member.bit_offset(), of_type));
-        }
-        if !own.is_empty() {
-            return None;
-        }
-        let (inner, of_type) = member_of(btf, &structure(btf, of_type)?, name)?;
-        Some((member.bit_offset() + inner, of_type))
-    })
-}
-
-/// The structure or union behind typedefs and qualifiers.
-fn structure(btf: &Btf, mut of_type: Type) -> Option<Struct> {
-    loop {
-        of_type = match of_type {
-            Type::Struct(found) | Type::Union(found) => return Some(found),
-            Type::Typedef(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) => {
-                btf.resolve_chained_type(of_type.as_btf_type()?).ok()?
-            }
-            _ => return None,
-        };
-    }
 }
 
 #[cfg(test)]
