@@ -25,9 +25,10 @@ pub static TRACKED: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
 #[map]
 pub static SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
 
-/// Ports on which a tracked process has listened: network namespace in the upper half, port in the lower.
+/// Ports at which a tracked process has listened: network namespace in the upper half, port in the lower. None is taken
+/// out again, so there is room for all ports of a namespace.
 #[map]
-pub static PORTS: HashMap<u64, u8> = HashMap::with_max_entries(4096, 0);
+pub static PORTS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
 
 /// System calls in progress, by thread, as they were recorded at their entry.
 #[map]
