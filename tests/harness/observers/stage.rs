@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use portwitness::clock::{RealtimeOffset, Timestamp};
 use portwitness::endpoint::{Endpoint, Tgid};
-use portwitness::history::{Event, Process, Record, Recorder, RunInfo, SocketState, TcpState};
+use portwitness::history::{Event, Record, Recorder, RunInfo, SocketState, TcpState};
 use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings, Rung};
 use portwitness::observers::{Observer, Scope, procfs};
 
@@ -201,10 +201,6 @@ impl Actor {
 
     pub(super) fn tgid(&self) -> Tgid {
         Tgid(self.pid.as_raw_nonzero().get() as u32)
-    }
-
-    pub(super) fn is(&self, process: &Process) -> bool {
-        process.tgid == self.tgid()
     }
 
     /// Waits until the actor pauses.
