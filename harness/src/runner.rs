@@ -96,13 +96,15 @@ pub async fn run(
         generation: 0,
     };
     let broken_off = runner.carry_out(plan, settings.observation, place, reporter).await.err();
-    let written = runner.recorder.finish().map_err(RunError::History).err();
+    let written = runner.recorder.finish().map_err(RunError::History);
     // The verdicts come from what is stored, as `judge` will give them again; from memory where storing failed.
-    let history = match (&written, History::load(&place.history())) {
-        (None, Ok(stored)) => stored,
-        _ => runner.recorder.history(),
+    let stored =
+        written.and_then(|()| History::load(&place.history()).map_err(|error| RunError::History(error.into())));
+    let (history, unreadable) = match stored {
+        Ok(stored) => (stored, None),
+        Err(error) => (runner.recorder.history(), Some(error)),
     };
-    Ok(Ran { judgement: checks::judge(&history), run: info, broken_off: written.or(broken_off) })
+    Ok(Ran { judgement: checks::judge(&history), run: info, broken_off: unreadable.or(broken_off) })
 }
 
 struct Runner<'a> {

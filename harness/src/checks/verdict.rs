@@ -42,11 +42,11 @@ impl Verdict {
         Self::Unknown { reason: reason.into() }
     }
 
-    /// The worst of several: fail over unknown over pass. Of nothing: unknown.
+    /// The worst of several, the first of these: fail over unknown over pass. Of nothing: unknown.
     pub fn worst<'a>(verdicts: impl IntoIterator<Item = &'a Self>) -> Self {
         verdicts
             .into_iter()
-            .max_by_key(|verdict| verdict.weight())
+            .reduce(|worst, verdict| if verdict.weight() > worst.weight() { verdict } else { worst })
             .cloned()
             .unwrap_or_else(|| Self::unknown("nothing was checked"))
     }
@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(Verdict::worst([&Verdict::Pass, &fail, &unknown]), fail);
         assert_eq!(Verdict::worst([&unknown, &Verdict::Pass]), unknown);
         assert_eq!(Verdict::worst([&Verdict::Pass]), Verdict::Pass);
+        assert_eq!(Verdict::worst([&fail, &Verdict::fail("c", "d")]), fail, "the first of the worst");
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::clock::Timestamp;
-    use crate::history::{Event, Recorder, Source};
+    use crate::history::{Event, ObserverChange, Recorder, Source};
 
     fn run() -> RunInfo {
         let realtime = RealtimeOffset { at: Timestamp(1), offset_ns: 2, uncertainty_ns: 3 };
@@ -223,6 +223,20 @@ mod tests {
         assert_eq!(history.run, run());
         assert_eq!(history.records.iter().map(|record| record.at.0).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(history.cut_at_line, None);
+    }
+
+    #[test]
+    fn an_observer_with_an_uncertainty_survives_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let recorder = Recorder::create(&path, run()).unwrap();
+        for (uncertainty_ns, of_record) in [(0, 0), (5, 0), (0, 7), (5, 7)] {
+            let started = ObserverChange::Started { rung: "r".into(), uncertainty_ns, sees_connections: true };
+            let event = Event::Observer(started);
+            recorder.append(Record { at: Timestamp(1), uncertainty_ns: of_record, source: Source::Ebpf, event });
+        }
+        recorder.finish().unwrap();
+        assert_eq!(History::load(&path).unwrap().records, recorder.history().records);
     }
 
     #[test]

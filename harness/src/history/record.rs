@@ -156,6 +156,8 @@ pub enum ObserverChange {
         /// The rung of the capability ladder: `tp_btf`, `raw_tp`, `tracepoint` or `sock_diag`.
         rung: String,
         /// How late a record's `at` can be at the most, in ns.
+        // A record has a field of this name already, and both stand side by side in a line of the file.
+        #[serde(rename = "max_uncertainty_ns")]
         uncertainty_ns: u64,
         /// Whether it sees every state of the connections too, not only LISTEN.
         sees_connections: bool,

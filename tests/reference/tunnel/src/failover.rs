@@ -95,17 +95,20 @@ impl Failover {
     }
 
     fn activate(&self, state: &mut State, client: ClientId, trigger: Option<StreamId>) {
-        match state.active.replace(client) {
+        let before = state.active.replace(client);
+        match before {
             Some(old) => info!("failover: client {client} is active, client {old} was"),
             None => info!("failover: client {client} is active, none was"),
         }
         let failover = self.clone();
+        // The first activation is no failover: a fault of the reopening waits for one, so that a system can be brought there.
+        let faults = if before.is_none() { self.faults.without(Fault::NoReopen) } else { self.faults };
         let first = !std::mem::replace(&mut state.pending, true);
         let trigger = trigger.filter(|_| self.faults.has(Fault::DropsTrigger)).zip(state.clients.get(&client).cloned());
         tokio::spawn(async move {
             sleep(failover.faults.close_delay()).await;
             if first {
-                failover.close();
+                failover.close(faults);
             }
             if let Some((stream, link)) = trigger {
                 link.close(stream).await;
@@ -114,11 +117,11 @@ impl Failover {
     }
 
     /// The second moment of a failover.
-    fn close(&self) {
+    fn close(&self, faults: Faults) {
         let mut state = self.state();
         state.pending = false;
         for (index, port) in state.ports.iter().enumerate() {
-            port.fail_over(schedule::server_port(index, self.timeout, self.faults));
+            port.fail_over(schedule::server_port(index, self.timeout, faults));
         }
         for (client, link) in &state.clients {
             let role = if state.active == Some(*client) { Role::Active } else { Role::Standby };

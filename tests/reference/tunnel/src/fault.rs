@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     NeverCloses,
     /// Server: once a client is active, data on another client's port changes nothing
     IgnoresTrigger,
-    /// Server: tun2's port never reopens
+    /// Server: tun2's port never reopens after a failover from one client to the other
     NoReopen,
     /// Server: tun1's port closes a second time, for 200 ms, 300 ms after its reopening
     Flaps,
@@ -51,6 +51,11 @@ impl Faults {
     /// Switches `fault` on.
     pub(crate) fn new(fault: Option<Fault>) -> Self {
         Self(fault.filter(|fault| *fault != Fault::None))
+    }
+
+    /// The same, but for `fault`.
+    pub(crate) fn without(self, fault: Fault) -> Self {
+        Self(self.0.filter(|on| *on != fault))
     }
 
     /// Whether `fault` is switched on.

@@ -97,7 +97,8 @@ fn ignores_trigger() {
 #[test]
 fn no_reopen() {
     let system = System::start(119, TIMEOUT, Some("no-reopen"));
-    let _trigger = system.trigger(1);
+    let _first = system.settle_on(1);
+    let _trigger = system.trigger(2);
     wait_closed(system.server_port(2));
     wait_closed(system.server_port(1));
     wait_open(system.server_port(1));
