@@ -157,7 +157,7 @@ fn histories_that_cannot_be_read_whole() {
     assert!(exit == Some(97) && stderr.contains("breaks off in line"), "{stderr}");
     assert!(stderr.contains("1 passed, 0 failed, 1 unknown"), "{stderr}");
 
-    let (exit, stderr) = judge(&whole.replacen("{\"at\"", "{at", 1));
+    let (exit, stderr) = judge(&whole.replacen("\n{\"at\"", "\n{at", 1));
     assert!(exit == Some(96) && stderr.contains("history.jsonl:2 is not a record"), "{stderr}");
 
     let (exit, stderr) = judge("");

@@ -54,15 +54,21 @@ pub(crate) fn all_right(group: &str, planned: u64) -> Check {
     at_least(group, planned, planned)
 }
 
+/// The trigger comes back whole; when it could not be sent at all, nothing was triggered and nothing can be judged.
+pub(crate) fn triggered(group: &str) -> Check {
+    let traffic = Traffic { group: group.into(), planned: 1, at_least: 1, is_trigger: true, ..Traffic::default() };
+    Check::Traffic(traffic)
+}
+
 /// So many operations of a group bring every byte back.
 pub(crate) fn at_least(group: &str, planned: u64, at_least: u64) -> Check {
-    Check::Traffic(Traffic { group: group.into(), planned, at_least, sha256: 0, within_ms: None })
+    Check::Traffic(Traffic { group: group.into(), planned, at_least, ..Traffic::default() })
 }
 
 /// Bulk transfers: so many bring every byte back within the budget, so many of them with SHA-256 digests.
 pub(crate) fn transfers(group: &str, planned: u64, at_least: u64, sha256: u64, budget: Duration) -> Check {
     let within_ms = Some(budget.as_millis() as u64);
-    Check::Traffic(Traffic { group: group.into(), planned, at_least, sha256, within_ms })
+    Check::Traffic(Traffic { group: group.into(), planned, at_least, sha256, within_ms, ..Traffic::default() })
 }
 
 /// So many percent of the turns of a group are answered.

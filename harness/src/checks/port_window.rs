@@ -147,12 +147,11 @@ impl PortWindow {
 
     fn never_closed(&self, slice: &Slice<'_>, trigger: Timestamp, listeners: usize) -> Verdict {
         let watched = slice.end.ms_after(trigger);
+        let too_early =
+            || Verdict::unknown(format!("the case ended {watched:.0} ms after the trigger, inside the window"));
         let expected = match self.closes_within_ms {
-            Some(limit) if watched < limit => {
-                return Verdict::unknown(format!(
-                    "the case ended {watched:.0} ms after the trigger, inside the window"
-                ));
-            }
+            Some(limit) if watched < limit => return too_early(),
+            None if slice.cut_short() => return too_early(),
             Some(limit) => format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
             None => format!("{} to close after the trigger", self.endpoint),
         };
@@ -162,10 +161,11 @@ impl PortWindow {
 
     fn never_reopened(&self, slice: &Slice<'_>, closed: &Edge) -> Verdict {
         let watched = slice.end.ms_after(closed.at);
+        let too_early =
+            || Verdict::unknown(format!("the case ended {watched:.0} ms after the close, inside the window"));
         let expected = match self.reopens {
-            Some(Reopens { after_ms, tolerance_ms }) if watched < after_ms + tolerance_ms => {
-                return Verdict::unknown(format!("the case ended {watched:.0} ms after the close, inside the window"));
-            }
+            Some(Reopens { after_ms, tolerance_ms }) if watched < after_ms + tolerance_ms => return too_early(),
+            None if slice.cut_short() => return too_early(),
             Some(Reopens { after_ms, tolerance_ms }) => {
                 format!("{} to reopen {after_ms:.0} ± {tolerance_ms:.0} ms after its close", self.endpoint)
             }

@@ -106,6 +106,11 @@ impl<'a> Slice<'a> {
         PortTimeline::of(port, self.run.netns, self.records, self.begin, self.end)
     }
 
+    /// Whether the case did not go to its end: what had not happened by then might have happened still.
+    pub fn cut_short(&self) -> bool {
+        self.ended != Some(None)
+    }
+
     /// The operations that began in the case, in the order of their beginning.
     pub fn operations(&self) -> Vec<Op<'a>> {
         let mut ops: Vec<Op<'a>> = Vec::new();

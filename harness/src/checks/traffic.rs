@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 use crate::history::{Anomaly, AnomalyKind, Outcome};
 
 /// Of a group of operations, enough brought everything back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Which operations.
     pub group: String,
@@ -21,6 +21,9 @@ pub struct Traffic {
     /// An operation that takes longer than this, in ms, is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_ms: Option<u64>,
+    /// These operations trigger what the case is about: one that could not write a byte leaves it undecided.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_trigger: bool,
 }
 
 /// Of the turns that the operations of a group took, enough were answered with the right content.
@@ -51,8 +54,7 @@ impl Traffic {
         }
         // What the harness itself could not carry out says nothing about the system.
         let not_done = self.planned.saturating_sub(ops.len() as u64);
-        let undecided =
-            not_done + wrong.iter().filter(|(op, _)| undecided(op) && self.too_slow(op).is_none()).count() as u64;
+        let undecided = not_done + wrong.iter().filter(|(op, _)| self.undecided(op)).count() as u64;
         if right + undecided >= self.at_least {
             return Verdict::unknown(format!(
                 "{right} of {} operations of `{}` are right, and {undecided} could not be carried out: {}",
@@ -78,6 +80,10 @@ impl Traffic {
 }
 
 impl Traffic {
+    fn undecided(&self, op: &Op<'_>) -> bool {
+        (undecided(op) && self.too_slow(op).is_none()) || (self.is_trigger && op.first_byte.is_none())
+    }
+
     /// Says so when an operation took longer than it may, whether it ended by itself or was ended.
     fn too_slow(&self, op: &Op<'_>) -> Option<String> {
         let limit = self.within_ms?;

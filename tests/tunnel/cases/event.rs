@@ -16,7 +16,7 @@ use crate::tunnel::system::Tunnel;
 pub(crate) fn case(tunnel: &Arc<Tunnel>, number: &str, spec: &str, to: Client) -> Case {
     let ports = &tunnel.ports;
     let mut judged = checks::failed_over(ports, to, TRIGGER);
-    judged.push(checks::all_right(TRIGGER, 1));
+    judged.push(checks::triggered(TRIGGER));
     judged.push(checks::reaches(TRIGGER, ports.backend(Entry::Client(to, Tun::One), to)));
     judged.push(checks::all_right(PROBE, 1));
     judged.push(checks::reaches(PROBE, ports.backend(Entry::Server(Tun::One), to)));

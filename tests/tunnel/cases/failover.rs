@@ -41,10 +41,10 @@ fn persistence(tunnel: &Arc<Tunnel>, number: usize, to: Client) -> Case {
     let sizes = tunnel.sizes;
     let entry = Entry::Client(to, Tun::One);
     let mut judged = checks::failed_over(&tunnel.ports, to, TRIGGER);
-    judged.push(checks::turns(TRIGGER, 100));
-    judged.push(checks::all_right(TRIGGER, 1));
-    judged.push(checks::reaches(TRIGGER, tunnel.ports.backend(entry, to)));
     judged.push(checks::stays_connected(TRIGGER));
+    judged.push(checks::turns(TRIGGER, 100));
+    judged.push(checks::triggered(TRIGGER));
+    judged.push(checks::reaches(TRIGGER, tunnel.ports.backend(entry, to)));
     judged.extend(probed(tunnel, to));
     let own = tunnel.clone();
     let workload = step(move |context| {
@@ -78,7 +78,7 @@ fn closure(tunnel: &Arc<Tunnel>, number: usize, title: String, section: &str, to
     let mut judged: Vec<Check> =
         entries.iter().map(|entry| checks::window(ports, ports.listen(*entry), TRIGGER)).collect();
     judged.extend(checks::stays(ports.staying(to)));
-    judged.push(checks::all_right(TRIGGER, 1));
+    judged.push(checks::triggered(TRIGGER));
     judged.push(checks::reaches(TRIGGER, ports.backend(Entry::Client(to, Tun::One), to)));
     judged.extend(probed(tunnel, to));
     let own = tunnel.clone();

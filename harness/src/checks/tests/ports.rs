@@ -75,6 +75,33 @@ fn without_evidence_it_is_unknown() {
 }
 
 #[test]
+fn a_case_that_was_cut_short_says_nothing_of_what_had_not_happened_yet() {
+    let whenever = PortWindow {
+        port: "p".into(),
+        endpoint: endpoint(PORT),
+        trigger: "trigger".into(),
+        closes_within_ms: None,
+        reopens: None,
+    };
+    let whenever = Check::PortWindow(whenever);
+    let cut = |mut story: Story| {
+        story.at(5999, Source::Ebpf, Event::Fence { began: Timestamp(5_998_000_000), cpus: 2, seen: 2 });
+        story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: Some("interrupted".into()) });
+        story.judge_as_it_is(&whenever)
+    };
+    let mut open = Story::new();
+    open.operation(1, "trigger", 1100);
+    says(&cut(open), "unknown", "inside the window");
+    let mut closed = Story::new();
+    closed.operation(1, "trigger", 1100);
+    closed.at(1200, Source::Ebpf, listen(1, PORT, false));
+    says(&cut(closed), "unknown", "inside the window");
+    let mut never = Story::new();
+    never.operation(1, "trigger", 1100);
+    says(&never.judge(&whenever), "fail", "never left LISTEN");
+}
+
+#[test]
 fn a_bound_inside_the_uncertainty_is_unknown() {
     let mut story = Story::new();
     story.operation(1, "trigger", 1100);

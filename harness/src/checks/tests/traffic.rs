@@ -5,7 +5,7 @@ use crate::checks::{Routing, Traffic, Turns};
 use crate::history::{Anomaly, AnomalyKind, Iterations};
 
 fn traffic(planned: u64, at_least: u64) -> Check {
-    Check::Traffic(Traffic { group: "g".into(), planned, at_least, sha256: 0, within_ms: None })
+    Check::Traffic(Traffic { group: "g".into(), planned, at_least, ..Traffic::default() })
 }
 
 fn ending(outcome: Outcome) -> Story {
@@ -63,7 +63,7 @@ fn digests_must_agree_and_be_there() {
             *received_sha256 = received.map(Into::into);
         }
         story.step(1, 1200, end);
-        let check = Traffic { group: "g".into(), planned: 1, at_least: 1, sha256: 1, within_ms: None };
+        let check = Traffic { group: "g".into(), planned: 1, at_least: 1, sha256: 1, ..Traffic::default() };
         story.judge(&Check::Traffic(check))
     };
     assert_eq!(with(Some("aa")), Verdict::Pass);
@@ -95,10 +95,20 @@ fn what_the_harness_could_not_do_is_unknown_not_failed() {
 }
 
 #[test]
+fn a_trigger_that_wrote_nothing_is_unknown_and_one_that_did_is_judged() {
+    let check = Traffic { group: "g".into(), planned: 1, at_least: 1, is_trigger: true, ..Traffic::default() };
+    let check = Check::Traffic(check);
+    let refused = ending(Outcome::Refused)
+        .without(|event| matches!(event, Event::Operation(operation) if operation.step == OpStep::FirstByte));
+    says(&refused.judge(&check), "unknown", "refused");
+    says(&ending(Outcome::Reset).judge(&check), "fail", "reset");
+}
+
+#[test]
 fn too_slow_is_wrong_even_when_it_was_cut_off() {
     let judged = |outcome: Outcome, within_ms: u64| {
         let within_ms = Some(within_ms);
-        let check = Traffic { group: "g".into(), planned: 1, at_least: 1, sha256: 0, within_ms };
+        let check = Traffic { group: "g".into(), planned: 1, at_least: 1, within_ms, ..Traffic::default() };
         ending(outcome).judge(&Check::Traffic(check))
     };
     assert_eq!(judged(Outcome::Ok, 200), Verdict::Pass);
