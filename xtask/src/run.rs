@@ -16,6 +16,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
 
+    // `cargo xtask run -- --profile full` is what many type; the dashes were meant for cargo.
+    let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
     let suites = workspace.target_dir.join("release/suites");
     Err(become_command(Command::new(suites).arg("run").args(args)))
 }

@@ -1,3 +1,5 @@
+//! The echo backend, against clients that behave and misbehave.
+
 #![allow(clippy::unwrap_used)]
 use tokio::time::Instant;
 

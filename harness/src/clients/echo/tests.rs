@@ -1,3 +1,5 @@
+//! The echo client, against peers that misbehave.
+
 #![allow(clippy::unwrap_used)]
 use std::time::Duration;
 

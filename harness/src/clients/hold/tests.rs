@@ -1,3 +1,5 @@
+//! Held connections, through each way in which one can end.
+
 #![allow(clippy::unwrap_used)]
 use std::time::Duration;
 

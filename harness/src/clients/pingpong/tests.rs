@@ -1,3 +1,5 @@
+//! Ping-pong, against peers that misbehave.
+
 use super::*;
 use crate::clients::peer::{Action, Fault, Peer, context, patient};
 use crate::history::{Iterations, Outcome};

@@ -1,3 +1,5 @@
+//! Transfers, against peers that misbehave.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::clients::peer::{Action, Fault, Peer, context, patient};

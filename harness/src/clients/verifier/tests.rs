@@ -1,3 +1,5 @@
+//! The verifier, on streams that were tampered with at random places.
+
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
