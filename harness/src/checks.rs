@@ -20,7 +20,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
-pub use judge::{CaseJudgement, CheckJudgement, Judgement, judge, judge_case};
+pub use judge::{CaseJudgement, CheckJudgement, Judgement, SuiteJudgement, judge, judge_case};
 pub use port_window::{PortStays, PortWindow, Reopens};
 pub use routing::Routing;
 pub use slice::Slice;

@@ -5,6 +5,7 @@ mod judge;
 mod list;
 mod run;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,7 @@ pub fn main(suites: &[Suite]) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(log_filter(cli.verbose))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     let done = match cli.command {

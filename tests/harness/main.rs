@@ -6,6 +6,7 @@
 mod bad_input;
 mod faults;
 mod observers;
+mod own_suite;
 mod signals;
 mod support;
 mod unknown;

@@ -7,4 +7,4 @@ mod listeners;
 mod processes;
 mod reliability;
 mod seeds;
-mod stage;
+pub(crate) mod stage;

@@ -112,10 +112,10 @@ impl Tunnel {
         Ok(complete)
     }
 
-    /// An echo through the server, whose way the checks judge. After a complete cycle `to` is known to be active.
+    /// An echo through the server, whose way the checks judge. When it reaches the backend of `to` after a complete cycle,
+    /// `to` is known to be active.
     pub(crate) async fn probe_active(&self, context: &Context, to: Client, complete: bool) {
-        // Where it went astray, the routing check says so.
-        let _ = self.probe(context, PROBE, to, 1 << 16).await;
-        self.set_active(context, complete.then_some(to));
+        let reached = self.probe(context, PROBE, to, 1 << 16).await;
+        self.set_active(context, (complete && reached.is_ok()).then_some(to));
     }
 }

@@ -14,6 +14,8 @@ use crate::history::{Event, History, ObserverChange, PlannedCase, SutChange};
 pub struct Judgement {
     /// The rung of the observer's capability ladder, and its uncertainty in ns; `None` when nothing was observed.
     pub rung: Option<(String, u64)>,
+    /// The groups of cases, in the order in which they were planned.
+    pub suites: Vec<SuiteJudgement>,
     /// The cases, in the order in which they were planned.
     pub cases: Vec<CaseJudgement>,
     /// What concerns the system under test outside of its cases: how it stopped.
@@ -21,6 +23,21 @@ pub struct Judgement {
     /// The worst of all.
     pub verdict: Verdict,
     /// The figures of the whole run.
+    pub metrics: Metrics,
+}
+
+/// The verdicts of a group of cases, counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SuiteJudgement {
+    /// Its path, for example `tunnel/failover`.
+    pub name: String,
+    /// Cases that passed.
+    pub passed: usize,
+    /// Cases that failed.
+    pub failed: usize,
+    /// Cases that could not be judged.
+    pub unknown: usize,
+    /// Its figures.
     pub metrics: Metrics,
 }
 
@@ -63,7 +80,12 @@ pub fn judge(history: &History) -> Judgement {
         Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => Some((rung.clone(), *uncertainty_ns)),
         _ => None,
     });
-    Judgement { rung, cases, system, verdict, metrics }
+    Judgement { rung, suites: suites(&cases), cases, system, verdict, metrics }
+}
+
+fn suites(cases: &[CaseJudgement]) -> Vec<SuiteJudgement> {
+    let groups = cases.chunk_by(|one, next| one.planned.case.suite == next.planned.case.suite);
+    groups.map(|cases| SuiteJudgement::of(&cases[0].planned.case.suite, cases)).collect()
 }
 
 /// Judges one case.
@@ -95,6 +117,25 @@ pub fn judge_case(history: &History, planned: &PlannedCase) -> CaseJudgement {
     let verdict = Verdict::worst(evidence.map(|check| &check.verdict));
     let metrics = Metrics::of(&slice);
     CaseJudgement { planned: planned.clone(), verdict, checks, windows, endings, metrics }
+}
+
+impl SuiteJudgement {
+    /// Counts cases under a name.
+    pub fn of(name: &str, cases: &[CaseJudgement]) -> Self {
+        let count = |word: &str| cases.iter().filter(|case| case.verdict.word() == word).count();
+        Self {
+            name: name.into(),
+            passed: count("pass"),
+            failed: count("fail"),
+            unknown: count("unknown"),
+            metrics: Metrics::sum(cases.iter().map(|case| &case.metrics)),
+        }
+    }
+
+    /// Cases in all.
+    pub fn cases(&self) -> usize {
+        self.passed + self.failed + self.unknown
+    }
 }
 
 impl CaseJudgement {

@@ -33,13 +33,13 @@ impl Routing {
             }
             if let Some(stray) = unclaimed.iter().find(|seen| carries(seen, &op)) {
                 return Verdict::fail(
-                    format!("`{}` to reach the backend {} at {}", self.group, self.backend, self.endpoint),
+                    format!("`{}` to reach {} at {}", self.group, self.backend, self.endpoint),
                     format!("operation {} reached {} at {}", op.op.0, stray.backend, stray.listen),
                 );
             }
             if end.received > 0 {
                 return Verdict::fail(
-                    format!("`{}` to reach the backend {} at {}", self.group, self.backend, self.endpoint),
+                    format!("`{}` to reach {} at {}", self.group, self.backend, self.endpoint),
                     format!("operation {} was answered, yet no backend saw its bytes", op.op.0),
                 );
             }

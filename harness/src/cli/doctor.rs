@@ -26,12 +26,14 @@ pub(super) fn doctor(suites: &[Suite], options: &Options) -> Result<Exit, CliErr
         let (profile, _) = options.selection.plan(suite)?;
         findings.extend(ports(&profile, options.selection.network(&profile)));
     }
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     for finding in &findings {
         if options.json {
             println!("{}", serde_json::to_string(finding)?);
             continue;
         }
-        println!("{}  {:<28} {}", if finding.ok { "ok     " } else { "lacking" }, finding.name, finding.detail);
+        let word = if finding.ok { "ok     " } else { "lacking" };
+        println!("{word}  {:<width$}  {}", finding.name, finding.detail);
         if let (false, Some(way_out)) = (finding.ok, &finding.way_out) {
             println!("         way out: {way_out}");
         }

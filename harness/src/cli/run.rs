@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{CliError, find_suite};
 use crate::checks::Judgement;
+use crate::clock::Timestamp;
 use crate::exit_code::Exit;
 use crate::observers::ebpf::{EbpfSettings, Rung};
 use crate::observers::sock_diag::SockDiagSettings;
@@ -164,7 +165,7 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
     let settings = runner::Settings {
         suite: suite.name.into(),
         effort: options.selection.profile.to_string(),
-        seed: options.seed.unwrap_or_else(|| crate::clock::RealtimeOffset::sample().offset_ns as u64 % 1_000_000_007),
+        seed: options.seed.unwrap_or_else(|| Timestamp::now().0 % 1_000_000_007),
         observation: options.observation(),
     };
     let mut reporter = report::Everyone(vec![Box::new(report::terminal::Progress::default())]);

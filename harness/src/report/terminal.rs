@@ -9,7 +9,7 @@ use owo_colors::{OwoColorize, Stream};
 
 use super::{Report, Reporter, megabytes};
 use crate::checks::metrics::{Metrics, Rtt};
-use crate::checks::{CaseJudgement, Verdict};
+use crate::checks::{CaseJudgement, SuiteJudgement, Verdict};
 use crate::history::{PlannedCase, RunInfo};
 
 /// A line a case; on a terminal also a bar that says what is going on.
@@ -99,31 +99,18 @@ pub fn render(report: &Report) -> String {
 
 fn verdicts(report: &Report) -> String {
     let mut table = table(&["suite", "cases", "pass", "fail", "unknown", "success", "duration"]);
-    let mut groups: Vec<&str> = Vec::new();
-    for case in &report.judgement.cases {
-        if !groups.contains(&case.planned.case.suite.as_str()) {
-            groups.push(&case.planned.case.suite);
-        }
-    }
-    let mut row = |name: &str, cases: &[&CaseJudgement]| {
-        let count = |word: &str| cases.iter().filter(|case| case.verdict.word() == word).count();
-        let seconds: f64 = cases.iter().map(|case| case.metrics.duration_ms / 1e3).sum();
-        let passed = count("pass");
+    let all = SuiteJudgement::of("all", &report.judgement.cases);
+    for suite in report.judgement.suites.iter().chain([&all]) {
         table.add_row([
-            name.to_string(),
-            cases.len().to_string(),
-            passed.to_string(),
-            count("fail").to_string(),
-            count("unknown").to_string(),
-            format!("{:.0} %", passed as f64 * 100.0 / cases.len().max(1) as f64),
-            format!("{seconds:.1} s"),
+            suite.name.clone(),
+            suite.cases().to_string(),
+            suite.passed.to_string(),
+            suite.failed.to_string(),
+            suite.unknown.to_string(),
+            format!("{:.0} %", suite.passed as f64 * 100.0 / suite.cases().max(1) as f64),
+            format!("{:.1} s", suite.metrics.duration_ms / 1e3),
         ]);
-    };
-    for group in groups {
-        let cases: Vec<_> = report.judgement.cases.iter().filter(|case| case.planned.case.suite == group).collect();
-        row(group, &cases);
     }
-    row("all", &report.judgement.cases.iter().collect::<Vec<_>>());
     table.to_string()
 }
 
@@ -200,7 +187,7 @@ fn findings(report: &Report) -> Vec<String> {
 }
 
 fn summary(report: &Report) -> String {
-    let count = |word: &str| report.judgement.cases.iter().filter(|case| case.verdict.word() == word).count();
+    let all = SuiteJudgement::of("all", &report.judgement.cases);
     let rung =
         report.judgement.rung.as_ref().map_or("nothing".to_string(), |(rung, uncertainty_ns)| match uncertainty_ns {
             0 => format!("{rung}, no uncertainty beyond the clock"),
@@ -209,9 +196,9 @@ fn summary(report: &Report) -> String {
     format!(
         "{} {} passed, {} failed, {} unknown in {:.1} s; witness: {rung}",
         word(&report.judgement.verdict),
-        count("pass"),
-        count("fail"),
-        count("unknown"),
+        all.passed,
+        all.failed,
+        all.unknown,
         report.judgement.metrics.duration_ms / 1e3
     )
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,21 +60,13 @@ pub(super) fn alone_with<F: FnOnce()>(environment: &[(&str, &str)], body: F) {
 }
 
 /// Runs the body in a process and a namespace of its own.
-pub(super) fn alone<F: FnOnce()>(body: F) {
+pub(crate) fn alone<F: FnOnce()>(body: F) {
     alone_with(&[], body);
 }
 
 /// A new network namespace for this thread, with the loopback interface up.
 pub(super) fn enter_namespace() {
-    // SAFETY: the namespace of this thread's sockets alone changes; nothing here relies on the old one.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    // SAFETY: zeros are a valid ifreq.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: the ioctl reads an ifreq, which this is.
-    assert_eq!(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) }, 0);
+    portwitness::sut::hosts::enter_private().unwrap();
 }
 
 /// An observer and what it wrote.

@@ -1,0 +1,113 @@
+//! A suite of one's own, through the public API alone: a case that panics, one that hangs, one that has no evidence.
+
+use std::path::Path;
+use std::time::Duration;
+
+use portwitness::case::{Case, Context, step};
+use portwitness::checks::{Check, Judgement, Traffic};
+use portwitness::clients::payload::Payload;
+use portwitness::clients::{ClientContext, echo};
+use portwitness::observers::ebpf::EbpfSettings;
+use portwitness::report::Everyone;
+use portwitness::runner::{Interrupt, Observation, Settings, run};
+use portwitness::store::RunDir;
+use portwitness::suite::{Group, Plan};
+use portwitness::sut::Profile;
+
+use crate::observers::stage;
+use crate::support::processes_with;
+
+/// The reference's server alone: its websocket port listens.
+const PROFILE: &str = r#"
+name = "a server"
+suite = "own"
+[endpoints]
+web = "127.0.0.1:7000"
+[[process]]
+name = "server"
+command = ["${bin}/reference-tunnel", "server", "--websocket", "${endpoint.web}", "--reconnect-timeout-secs", "1"]
+listens = ["web"]
+"#;
+
+fn case<F, R>(number: &str, deadline: Duration, checks: Vec<Check>, workload: F) -> Case
+where
+    F: Fn(Context) -> R + Send + Sync + 'static,
+    R: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    Case {
+        number: number.into(),
+        title: format!("case {number}"),
+        spec: "none".into(),
+        need: None,
+        workload: step(workload),
+        deadline,
+        checks,
+    }
+}
+
+/// Runs cases in the calling process, which is a test's own.
+fn judged(cases: Vec<Case>) -> Judgement {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = Profile::parse(Path::new("own"), PROFILE).unwrap();
+    let plan = Plan {
+        backends: vec![("echo".into(), "127.0.0.1:7001".parse().unwrap())],
+        pause: Duration::ZERO,
+        groups: vec![Group { name: "own/all".into(), cases }],
+    };
+    let settings = Settings {
+        suite: "own".into(),
+        effort: "quick".into(),
+        seed: 1,
+        observation: Observation::Ebpf(EbpfSettings::default()),
+    };
+    let place = RunDir::create(folder.path(), "own").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut nobody = Everyone(Vec::new());
+    let running = run(plan, &profile, settings, &place, Interrupt::never(), &mut nobody);
+    let ran = runtime.block_on(running).unwrap();
+    assert!(ran.broken_off.is_none(), "{:?}", ran.broken_off);
+    let here = std::fs::canonicalize(place.path()).unwrap();
+    let left = processes_with("reference-tunnel")
+        .into_iter()
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&here)));
+    assert_eq!(left.count(), 0, "no process of the system is left");
+    ran.judgement
+}
+
+async fn one_echo(context: Context, group: &str) {
+    let client = ClientContext::new(&context.recorder, group, "127.0.0.1:7001".parse().unwrap());
+    echo::echo(&client, Payload::new(context.seed, 1, 1000)).await;
+}
+
+fn traffic() -> Vec<Check> {
+    vec![Check::Traffic(Traffic { group: "echo".into(), planned: 1, at_least: 1, ..Traffic::default() })]
+}
+
+#[test]
+fn what_goes_wrong_in_a_case_ends_that_case_alone() {
+    stage::alone(|| {
+        let long = Duration::from_secs(20);
+        let judgement = judged(vec![
+            case("1.1", long, traffic(), |context| async move {
+                one_echo(context, "echo").await;
+                panic!("this case is broken")
+            }),
+            case("1.2", Duration::from_millis(300), traffic(), |_| std::future::pending()),
+            case("1.3", long, traffic(), |_| async { anyhow::bail!("no way to do this") }),
+            case("1.4", long, traffic(), |_| async { Ok(()) }),
+            case("1.5", long, Vec::new(), |context| async move {
+                one_echo(context, "echo").await;
+                Ok(())
+            }),
+        ]);
+        let verdicts: Vec<String> = judgement.cases.iter().map(|case| case.verdict.to_string()).collect();
+        assert!(verdicts[0].contains("the case panicked: this case is broken"), "{verdicts:?}");
+        assert!(verdicts[1].contains("did not end within"), "{verdicts:?}");
+        assert!(verdicts[2].contains("no way to do this"), "{verdicts:?}");
+        assert!(verdicts[3].contains("no client connected"), "{verdicts:?}");
+        // The echo reached a backend of ours alone: the observer, which follows the system, saw nothing of it.
+        assert!(verdicts[4].contains("saw no socket change"), "{verdicts:?}");
+        assert!(judgement.cases.iter().all(|case| case.verdict.word() == "unknown"));
+        assert_eq!((judgement.suites[0].unknown, judgement.suites[0].passed), (5, 0));
+    });
+}
