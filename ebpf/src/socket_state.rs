@@ -57,6 +57,15 @@ struct Change {
     to: u8,
 }
 
+impl Change {
+    /// A listener appeared or went. Only this happens in the task that asked for it: connections go on in interrupts too,
+    /// in the name of whatever task they interrupted.
+    #[inline(always)]
+    fn is_edge(&self) -> bool {
+        matches!((self.from, self.to), (CLOSE, LISTEN) | (LISTEN, CLOSE))
+    }
+}
+
 /// The tracepoint's record (include/trace/events/sock.h, alike from Linux 5.6 to 6.18), as far as it can be read in single
 /// loads from its very start: the verifier refuses to follow a pointer into it.
 #[repr(C)]
@@ -108,8 +117,9 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
         return;
     }
     let port = u64::from(record.netns) << 32 | u64::from(record.local_port);
+    let sentinel = tid == setting(SETTING_FENCE_THREAD) && change.is_edge();
     // A namespace that cannot be told (0) may be the observed one.
-    let observed = record.netns == 0 || record.netns == NETNS.load() || tid == setting(SETTING_FENCE_THREAD);
+    let observed = record.netns == 0 || record.netns == NETNS.load() || sentinel;
     let wanted = match (change.from, change.to) {
         (CLOSE, LISTEN) => tracked || observed,
         // What a dying process leaves is closed after it ceased to be tracked: its socket is followed still.
@@ -136,7 +146,7 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     record.from = change.from;
     record.to = change.to;
     // A lost sentinel is provoked again, and nothing of the run went with it.
-    if !emit(&record) && tid != setting(SETTING_FENCE_THREAD) {
+    if !emit(&record) && !sentinel {
         count_drop(Probe::SocketState);
     }
 }

@@ -21,7 +21,7 @@ pub use record::{
 
 /// Index in the map `SETTINGS`: 1 when system calls are to be recorded.
 pub const SETTING_CAUSES: u32 = 0;
-/// Index in the map `SETTINGS`: the thread whose LISTEN transitions are sentinels, recorded wherever they are.
+/// Index in the map `SETTINGS`: the thread whose listeners are sentinels, recorded wherever they appear and go.
 pub const SETTING_FENCE_THREAD: u32 = 1;
 /// How many settings there are.
 pub const SETTINGS: u32 = 2;

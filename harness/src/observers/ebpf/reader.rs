@@ -120,8 +120,11 @@ impl Reader {
         let fence_tid = self.shared.fence_tid.load(Ordering::Relaxed);
         while let Some(entry) = self.ring.next() {
             match decode(&entry) {
-                Ok(decoded) if decoded.tid == fence_tid => self.shared.note(&decoded),
-                Ok(decoded) => take(decoded.record),
+                Ok(decoded) => match Sentinel::of(&decoded, fence_tid) {
+                    Some(Sentinel::Opened) => {}
+                    Some(Sentinel::Closed) => self.shared.note(decoded.cpu, decoded.record.at),
+                    None => take(decoded.record),
+                },
                 Err(garbage) => {
                     tracing::error!("an entry of the ring is not understood: {garbage}");
                     self.shared.garbage.fetch_add(1, Ordering::Relaxed);
@@ -181,11 +184,58 @@ impl Shared {
         self.give(STOP);
     }
 
-    fn note(&self, sentinel: &Decoded) {
-        // The closing of a sentinel: by then its CPU has run everything that came before.
-        if matches!(&sentinel.record.event, Event::SocketState(change) if change.to == TcpState::Close) {
-            self.state().sentinels.insert(sentinel.cpu, sentinel.record.at);
-            self.changed.notify_all();
+    /// A sentinel has closed: by then its CPU has run everything that came before.
+    fn note(&self, cpu: u32, at: Timestamp) {
+        self.state().sentinels.insert(cpu, at);
+        self.changed.notify_all();
+    }
+}
+
+/// What the fence's thread does with its listeners.
+#[derive(Debug, PartialEq, Eq)]
+enum Sentinel {
+    Opened,
+    Closed,
+}
+
+impl Sentinel {
+    /// None for everything else: a connection goes on in interrupts too, in the name of whatever thread was running, be
+    /// it the fence's.
+    fn of(decoded: &Decoded, fence_tid: u32) -> Option<Self> {
+        match &decoded.record.event {
+            Event::SocketState(change) if decoded.tid == fence_tid => match (change.from, change.to) {
+                (TcpState::Close, TcpState::Listen) => Some(Self::Opened),
+                (TcpState::Listen, TcpState::Close) => Some(Self::Closed),
+                _ => None,
+            },
+            _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::endpoint::{SocketId, Tgid};
+    use crate::history::{Process, SocketState};
+
+    #[test]
+    fn only_listeners_of_the_fence_s_thread_are_sentinels() {
+        let sentinel = |tid, from, to| {
+            let process = Process { tgid: Tgid(1), tid, comm: "ebpf-fence".into() };
+            let local = "127.0.0.1:1".parse().unwrap();
+            let (socket, remote) = (SocketId(1), None);
+            let change = SocketState { socket, netns: 1, local, remote, from, to, ipv6_only: false, process };
+            let event = Event::SocketState(change);
+            let record = Record { at: Timestamp(1), uncertainty_ns: 0, source: Source::Ebpf, event };
+            Sentinel::of(&Decoded { record, tid, cpu: 0 }, 7)
+        };
+        assert_eq!(sentinel(7, TcpState::Close, TcpState::Listen), Some(Sentinel::Opened));
+        assert_eq!(sentinel(7, TcpState::Listen, TcpState::Close), Some(Sentinel::Closed));
+        assert_eq!(sentinel(8, TcpState::Listen, TcpState::Close), None);
+        // What an interrupt does to connections while the thread runs.
+        assert_eq!(sentinel(7, TcpState::FinWait2, TcpState::Close), None);
+        assert_eq!(sentinel(7, TcpState::Listen, TcpState::SynRecv), None);
     }
 }
