@@ -112,11 +112,12 @@ fn executed() {
 #[inline(always)]
 fn exited<C: EbpfContext>(ctx: &C, dead: impl Fn() -> bool) {
     let (tgid, tid) = current();
+    // A thread that was killed within a call never leaves the call. Another of its process's last threads may have ended
+    // the tracking already, and what it left would pass for the call of a later thread with its number.
+    let _ = CALLS.remove(tid);
     if !is_tracked(tgid) {
         return;
     }
-    // A thread that was killed within a call never leaves the call.
-    let _ = CALLS.remove(tid);
     let (dead, status, status_known) = match exit_of_current() {
         Some((dead, status)) => (dead, status, 1),
         None => (dead(), 0, 0),
