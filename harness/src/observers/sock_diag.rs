@@ -204,11 +204,8 @@ impl Poller {
         let at = Timestamp::now();
         // Seen first now: it may have begun right after the last poll did, and before the answer was complete.
         let uncertainty_ns = at.since(self.last_began).as_nanos() as u64;
-        for (cookie, listener) in self.known.iter().filter(|(cookie, _)| !listeners.contains_key(cookie)) {
-            self.append(at, uncertainty_ns, *cookie, listener, (TcpState::Listen, TcpState::Close));
-        }
-        for (cookie, listener) in listeners.iter().filter(|(cookie, _)| !self.known.contains_key(cookie)) {
-            self.append(at, uncertainty_ns, *cookie, listener, (TcpState::Close, TcpState::Listen));
+        for (cookie, listener, change) in changes(&self.known, &listeners) {
+            self.append(at, uncertainty_ns, cookie, listener, change);
         }
         self.known = listeners;
         self.last_began = began;
@@ -230,6 +227,22 @@ impl Poller {
     }
 }
 
+/// What opened and what closed between two answers: cookie, listener, states before and after.
+///
+/// Openings come first. Which was first is not known, and a listener that is handed over without a gap must not look
+/// like a port that closed and opened again.
+fn changes<'a>(
+    before: &'a HashMap<u64, Listener>,
+    after: &'a HashMap<u64, Listener>,
+) -> impl Iterator<Item = (u64, &'a Listener, (TcpState, TcpState))> {
+    let only_in = |one: &'a HashMap<u64, Listener>, other: &'a HashMap<u64, Listener>| {
+        one.iter().filter(|(cookie, _)| !other.contains_key(cookie)).map(|(cookie, listener)| (*cookie, listener))
+    };
+    let opened = only_in(after, before).map(|(cookie, of)| (cookie, of, (TcpState::Close, TcpState::Listen)));
+    let closed = only_in(before, after).map(|(cookie, of)| (cookie, of, (TcpState::Listen, TcpState::Close)));
+    opened.chain(closed)
+}
+
 fn unanswered(error: std::io::Error) -> ObserverError {
     let way_out = "load it (`modprobe tcp_diag`), or run another `--observer` as root";
     lacking(format!("the kernel answers no sock_diag request for TCP ({error})"), way_out)
@@ -242,4 +255,19 @@ fn lacking(lacks: String, way_out: &str) -> ObserverError {
 fn io(doing: &str) -> impl FnOnce(std::io::Error) -> ObserverError + use<> {
     let doing = format!("sock_diag: could not {doing}");
     move |source| ObserverError::Io { doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_handover_within_one_poll_leaves_no_gap() {
+        let listener = || Listener { local: "127.0.0.1:1".parse().unwrap(), ipv6_only: false };
+        let (before, after) =
+            (HashMap::from([(1, listener()), (2, listener())]), HashMap::from([(2, listener()), (3, listener())]));
+        let seen: Vec<_> = changes(&before, &after).map(|(cookie, _, change)| (cookie, change)).collect();
+        assert_eq!(seen, [(3, (TcpState::Close, TcpState::Listen)), (1, (TcpState::Listen, TcpState::Close))]);
+    }
 }
