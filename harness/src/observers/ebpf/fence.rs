@@ -5,18 +5,18 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
 
-/// The thread; it lives in the network namespace of the thread that started it.
+/// The thread; it lives in the network namespace of the thread that started it. It ends by itself once this is dropped:
+/// nobody waits for it, since a CPU that is kept busy may hold it up for as long as it likes.
 pub(super) struct Sentinels {
     orders: Sender<Vec<u32>>,
     outcomes: Receiver<io::Result<()>>,
-    thread: JoinHandle<()>,
     tid: u32,
 }
 
@@ -26,7 +26,7 @@ impl Sentinels {
         let (orders, incoming) = channel::<Vec<u32>>();
         let (outgoing, outcomes) = channel();
         let (tell_tid, told_tid) = channel();
-        let thread = std::thread::Builder::new().name("ebpf-fence".into()).spawn(move || {
+        std::thread::Builder::new().name("ebpf-fence".into()).spawn(move || {
             let _ = tell_tid.send(gettid());
             for cpus in incoming {
                 if outgoing.send(cpus.into_iter().try_for_each(provoke)).is_err() {
@@ -35,7 +35,7 @@ impl Sentinels {
             }
         })?;
         let tid = told_tid.recv().map_err(|_| io::Error::other("the fence's thread ended at once"))?;
-        Ok(Self { orders, outcomes, thread, tid: tid.as_raw_nonzero().get() as u32 })
+        Ok(Self { orders, outcomes, tid: tid.as_raw_nonzero().get() as u32 })
     }
 
     /// The thread's id, by which its sockets are known.
@@ -50,17 +50,16 @@ impl Sentinels {
         Ok((0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).map(|cpu| cpu as u32).collect())
     }
 
-    /// Opens and closes a listener on each of these CPUs.
-    pub(super) fn provoke(&self, cpus: &[u32]) -> io::Result<()> {
+    /// Opens and closes a listener on each of these CPUs; gives up waiting for that after `time`.
+    pub(super) fn provoke(&self, cpus: &[u32], time: Duration) -> io::Result<()> {
         let gone = || io::Error::other("the fence's thread is gone");
         self.orders.send(cpus.to_vec()).map_err(|_| gone())?;
-        self.outcomes.recv().map_err(|_| gone())?
-    }
-
-    /// Ends the thread.
-    pub(super) fn stop(self) {
-        drop(self.orders);
-        let _ = self.thread.join();
+        match self.outcomes.recv_timeout(time) {
+            Ok(outcome) => outcome,
+            // The sentinels that are missing tell of it.
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
     }
 }
 
@@ -81,4 +80,25 @@ fn provoke(cpu: u32) -> io::Result<()> {
         error => error.into(),
     })?;
     Ok(listen(&socket, 1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_starved_thread_is_not_waited_for() {
+        let (orders, incoming) = channel();
+        let (outgoing, outcomes) = channel();
+        let sentinels = Sentinels { orders, outcomes, tid: 0 };
+        let began = Instant::now();
+        sentinels.provoke(&[3], Duration::from_millis(20)).unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(20));
+        assert_eq!(incoming.recv().unwrap(), [3]);
+        drop((incoming, outgoing));
+        assert!(sentinels.provoke(&[3], Duration::from_secs(60)).is_err());
+    }
 }
