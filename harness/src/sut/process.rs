@@ -31,7 +31,9 @@ pub fn kill_all() {
 pub(super) struct Running {
     name: String,
     child: Child,
-    group: Pid,
+    pid: Pid,
+    /// Its process group, which has its number, until that is killed.
+    group: Option<Pid>,
     log: PathBuf,
     stop: StopSpec,
 }
@@ -97,10 +99,9 @@ impl Running {
         };
         let child = command.spawn().map_err(failed)?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
-        let Some(group) = pid else { return Err(failed(std::io::Error::other("it ended before it had a pid"))) };
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(group);
-        let stop = spec.stop.clone();
-        Ok(Self { name: spec.name.clone(), child, group, log, stop })
+        let Some(pid) = pid else { return Err(failed(std::io::Error::other("it ended before it had a pid"))) };
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+        Ok(Self { name: spec.name.clone(), child, pid, group: Some(pid), log, stop: spec.stop.clone() })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -108,7 +109,7 @@ impl Running {
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.group.as_raw_nonzero().get() as u32
+        self.pid.as_raw_nonzero().get() as u32
     }
 
     pub(super) fn log(&self) -> &Path {
@@ -122,6 +123,7 @@ impl Running {
 
     pub(super) fn try_ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().ok().flatten()?;
+        self.kill_group();
         Some(Ended { process: self.name.clone(), status: in_words(status), log: self.log.clone(), tail: self.tail() })
     }
 
@@ -133,7 +135,17 @@ impl Running {
             StopSignal::Hup => Signal::HUP,
         };
         // A group that is gone already needs no asking.
-        let _ = kill_process_group(self.group, signal);
+        let _ = self.group.map(|group| kill_process_group(group, signal));
+    }
+
+    /// Kills what lives of the group, once. The number is ours as long as the leader is not reaped; afterwards the kernel
+    /// keeps it from others only while a member lives. So this follows a successful wait at once, and never comes later.
+    fn kill_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            // A group that is gone already is what we want.
+            let _ = kill_process_group(group, Signal::KILL);
+            GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != group);
+        }
     }
 
     /// Waits until the deadline, then kills.
@@ -142,13 +154,16 @@ impl Running {
         let deadline = Duration::from_millis(self.stop.deadline_ms);
         let asked = Instant::now();
         match tokio::time::timeout(deadline, self.child.wait()).await {
-            Ok(status) => SutChange::Stopped {
-                process,
-                took_ms: asked.elapsed().as_millis() as u64,
-                status: status.map_or_else(|error| error.to_string(), in_words),
-            },
+            Ok(status) => {
+                self.kill_group();
+                SutChange::Stopped {
+                    process,
+                    took_ms: asked.elapsed().as_millis() as u64,
+                    status: status.map_or_else(|error| error.to_string(), in_words),
+                }
+            }
             Err(_) => {
-                let _ = kill_process_group(self.group, Signal::KILL);
+                self.kill_group();
                 // SIGKILL cannot be refused: the wait ends.
                 let _ = self.child.wait().await;
                 SutChange::Killed { process, after_ms: self.stop.deadline_ms }
@@ -159,10 +174,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Also what the process left behind in its group; the group's number is ours as long as the child is not reaped,
-        // and a reaped leader's number is not given out while a member of the group lives.
-        let _ = kill_process_group(self.group, Signal::KILL);
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| *group != self.group);
+        // Only a process that was never waited for still has its group here.
+        self.kill_group();
     }
 }
 
