@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, SocketRecord, UNKNOWN};
+use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
 
 use crate::maps::offset;
 
@@ -19,10 +19,10 @@ pub fn read<T>(base: u64, offset: u32) -> Option<T> {
     }
 }
 
-/// The start of `struct sock_common` (136 bytes on 64-bit kernels), and what follows it, read in one go.
-struct Common([u64; 18]);
+/// The start of `struct sock_common` (136 bytes on 64-bit kernels), read in one go.
+struct Common([u64; SOCK_COMMON_REACH as usize / 8]);
 
-// The masks bound an offset for the verifier: 127 + 16 bytes lie within the 144 read.
+// The masks bound an offset for the verifier; user space has seen to it that they change none.
 impl Common {
     /// Reads into a place of the caller's: returned by value it would lie on the stack of 512 bytes twice.
     #[inline(always)]
@@ -37,25 +37,25 @@ impl Common {
     #[inline(always)]
     fn byte(&self, offset: u32) -> u8 {
         // SAFETY: within the array, see the masks above.
-        unsafe { *self.0.as_ptr().cast::<u8>().add((offset & 0x7f) as usize) }
+        unsafe { *self.0.as_ptr().cast::<u8>().add((offset & (SOCK_COMMON_REACH - 1)) as usize) }
     }
 
     #[inline(always)]
     fn half(&self, offset: u32) -> u16 {
         // SAFETY: within the array and aligned, by the mask.
-        unsafe { *self.0.as_ptr().cast::<u16>().add(((offset & 0x7e) >> 1) as usize) }
+        unsafe { *self.0.as_ptr().cast::<u16>().add(((offset & (SOCK_COMMON_REACH - 2)) >> 1) as usize) }
     }
 
     #[inline(always)]
     fn word(&self, offset: u32) -> u32 {
         // SAFETY: within the array and aligned, by the mask.
-        unsafe { *self.0.as_ptr().cast::<u32>().add(((offset & 0x7c) >> 2) as usize) }
+        unsafe { *self.0.as_ptr().cast::<u32>().add(((offset & (SOCK_COMMON_REACH - 4)) >> 2) as usize) }
     }
 
     #[inline(always)]
     fn long(&self, offset: u32) -> u64 {
         // SAFETY: within the array and aligned, by the mask.
-        unsafe { *self.0.as_ptr().add(((offset & 0x78) >> 3) as usize) }
+        unsafe { *self.0.as_ptr().add(((offset & (SOCK_COMMON_REACH - 8)) >> 3) as usize) }
     }
 
     #[inline(always)]

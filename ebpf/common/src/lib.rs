@@ -12,7 +12,7 @@ mod record;
 
 #[cfg(feature = "user")]
 pub use decode::{DecodeError, Message};
-pub use offsets::{Offsets, UNKNOWN};
+pub use offsets::{Offsets, SOCK_COMMON_REACH, UNKNOWN};
 pub use probe::Probe;
 pub use record::{
     AF_INET, AF_INET6, Call, Header, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord, SocketRecord,

@@ -6,6 +6,10 @@ use zerocopy::{Immutable, IntoBytes};
 /// An offset that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
 
+/// The programs read the start of `struct sock_common` at once: what they take from it begins below this many bytes, and
+/// the masks by which the verifier is told so drop what lies above.
+pub const SOCK_COMMON_REACH: u32 = 128;
+
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Offsets in bytes, unless said otherwise; [`UNKNOWN`] for what this kernel does not have or tell.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portwitness_ebpf_common::{Offsets, UNKNOWN};
+use portwitness_ebpf_common::{Offsets, SOCK_COMMON_REACH, UNKNOWN};
 
 use super::btf::Btf;
 
@@ -12,12 +12,13 @@ pub(crate) fn btf_path() -> PathBuf {
     std::env::var_os("PORTWITNESS_BTF").map_or_else(|| "/sys/kernel/btf/vmlinux".into(), PathBuf::from)
 }
 
-/// Fills in what BTF tells; fails on a structure or member that every kernel has and this BTF does not.
+/// Fills in what BTF tells; fails, and leaves it as it was, on a structure or member that every kernel has and this BTF
+/// does not, and on one that lies where the programs do not look.
 pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
     let btf = Btf::parse(bytes)?;
     let bytes_to = |path: &str| btf.bits(path).map(|bits| bits / 8).ok_or_else(|| format!("BTF has no {path}"));
     let or_unknown = |path: &str| bytes_to(path).unwrap_or(UNKNOWN);
-    *into = Offsets {
+    let found = Offsets {
         sk_family: bytes_to("sock.__sk_common.skc_family")?,
         sk_dport: bytes_to("sock.__sk_common.skc_dport")?,
         sk_daddr: bytes_to("sock.__sk_common.skc_daddr")?,
@@ -42,7 +43,34 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         inode_mode: bytes_to("inode.i_mode")?,
         ..*into
     };
+    within_reach(&found)?;
+    *into = found;
     Ok(())
+}
+
+/// Whether the programs can read each part of `sock_common`: within what they read of it, and aligned to its width.
+fn within_reach(offsets: &Offsets) -> Result<(), String> {
+    let bit = offsets.sk_ipv6only_bit;
+    // Name, offset, width and alignment in bytes.
+    let parts = [
+        ("skc_family", offsets.sk_family, 2, 2),
+        ("skc_dport", offsets.sk_dport, 2, 2),
+        ("skc_daddr", offsets.sk_daddr, 4, 4),
+        ("skc_rcv_saddr", offsets.sk_rcv_saddr, 4, 4),
+        ("skc_v6_daddr", offsets.sk_v6_daddr, 16, 4),
+        ("skc_v6_rcv_saddr", offsets.sk_v6_rcv_saddr, 16, 4),
+        ("skc_ipv6only", if bit == UNKNOWN { UNKNOWN } else { bit / 8 }, 1, 1),
+        ("skc_net", offsets.sk_net, 8, 8),
+    ];
+    let beyond = |(_, at, width, alignment): &(&str, u32, u32, u32)| {
+        *at != UNKNOWN && (*at > SOCK_COMMON_REACH - width || at % alignment != 0)
+    };
+    match parts.into_iter().find(beyond) {
+        Some((name, at, ..)) => {
+            Err(format!("it has sock_common.{name} at byte {at}, where the programs do not look for it"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Fills in where the fields of the process tracepoints lie in their records, from `<tracefs>/events`.
@@ -77,21 +105,31 @@ mod tests {
 
     #[test]
     fn the_running_kernel_tells_all_offsets() {
-        let Ok(bytes) = fs::read("/sys/kernel/btf/vmlinux") else {
-            eprintln!("skipped: /sys/kernel/btf/vmlinux is not there");
-            return;
-        };
+        // Not skipped: without BTF nothing is known of the kernel that these programs are to read.
+        let bytes = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_else(|error| {
+            panic!("/sys/kernel/btf/vmlinux: {error}: boot a kernel with CONFIG_DEBUG_INFO_BTF to test on")
+        });
         let mut offsets = Offsets::NONE;
         from_btf(&bytes, &mut offsets).unwrap();
         // struct sock_common begins with the addresses of the two ends (include/net/sock.h, Linux 2.6.33 to 6.18).
         assert_eq!((offsets.sk_daddr, offsets.sk_rcv_saddr), (0, 4));
         assert_eq!((offsets.sk_dport, offsets.sk_family), (12, 16));
         assert_ne!(offsets.sk_ipv6only_bit, UNKNOWN);
-        // The programs read the first 144 bytes of a socket at once.
-        for offset in [offsets.sk_net, offsets.sk_v6_daddr, offsets.sk_v6_rcv_saddr, offsets.sk_ipv6only_bit / 8] {
-            assert!(offset < 128, "{offsets:?}");
-        }
-        assert!(offsets.inet_sport > 128, "{offsets:?}");
+        assert!(offsets.inet_sport > SOCK_COMMON_REACH, "{offsets:?}");
+    }
+
+    #[test]
+    fn what_lies_beyond_the_reach_of_the_programs_is_refused() {
+        let refused = |offsets: Offsets| within_reach(&offsets).err().unwrap_or_default();
+        assert_eq!(
+            within_reach(&Offsets { sk_net: 120, sk_v6_daddr: 112, sk_ipv6only_bit: 1023, ..Offsets::NONE }),
+            Ok(())
+        );
+        assert!(refused(Offsets { sk_net: 128, ..Offsets::NONE }).contains("sock_common.skc_net at byte 128"));
+        assert!(refused(Offsets { sk_net: 52, ..Offsets::NONE }).contains("skc_net"));
+        assert!(refused(Offsets { sk_v6_daddr: 116, ..Offsets::NONE }).contains("skc_v6_daddr"));
+        assert!(refused(Offsets { sk_ipv6only_bit: 1024, ..Offsets::NONE }).contains("skc_ipv6only"));
+        assert!(refused(Offsets { sk_dport: 13, ..Offsets::NONE }).contains("skc_dport"));
     }
 
     #[test]
