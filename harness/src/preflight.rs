@@ -41,6 +41,11 @@ pub fn capabilities() -> Vec<Finding> {
         ebpf::object().map(|bytes| format!("built in, {} KiB", bytes / 1024)),
         "run `cargo xtask setup` and build again",
     ));
+    findings.push(Finding::new(
+        "pid namespace",
+        ebpf::pid_namespace().map(|()| "the kernel's first".into()),
+        &format!("{}, or use `--observer sock-diag`", ebpf::HOST_PIDS),
+    ));
     findings.push(btf());
     findings.push(Finding::new(
         "tracefs",

@@ -30,7 +30,7 @@ use crate::clock::Timestamp;
 use crate::history::{Event, ObserverChange, Recorder, Source};
 
 pub(crate) use self::kernel::tracefs;
-pub(crate) use self::load::object;
+pub(crate) use self::load::{HOST_PIDS, object, pid_namespace};
 pub(crate) use self::offsets::btf_path;
 pub use self::rung::Rung;
 

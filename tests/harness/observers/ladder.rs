@@ -145,6 +145,26 @@ fn without_privileges_the_way_out_is_named() {
 }
 
 #[test]
+fn a_pid_namespace_of_its_own_is_refused() {
+    alone(|| {
+        // SAFETY: only the children of this thread are concerned; no thread is started hereafter.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+        let inside = Actor::fork(|_| {
+            assert_eq!(std::process::id(), 1);
+            let refused = EbpfObserver::start(scope(), EbpfSettings::default());
+            let Err(error @ ObserverError::Lacking { .. }) = refused else { panic!("it started") };
+            let text = error.to_string();
+            assert!(text.contains("a pid namespace of its own") && text.contains("--pid=host"), "{text}");
+            let findings = preflight::capabilities();
+            let finding = findings.iter().find(|finding| finding.name == "pid namespace").unwrap();
+            assert!(!finding.ok && finding.way_out.as_ref().unwrap().contains("--pid=host"), "{finding:?}");
+            assert_eq!(preflight::best_rung(&findings), Some("sock_diag"));
+        });
+        assert_eq!(inside.ended(), Some(0));
+    });
+}
+
+#[test]
 fn a_ring_of_a_wrong_size_is_refused() {
     alone(|| {
         for ring_bytes in [0, 32 << 10, 100_000] {

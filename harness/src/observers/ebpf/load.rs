@@ -1,6 +1,7 @@
 //! Loads the eBPF programs of a rung and attaches them, or says what this machine lacks for it.
 
 use std::error::Error;
+use std::os::unix::fs::MetadataExt;
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint};
@@ -60,7 +61,25 @@ pub(crate) fn object() -> Result<usize, String> {
     }
 }
 
-/// Why programs cannot run here at all: no object, no capabilities.
+/// The inode number of the kernel's first pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h, since Linux 3.8).
+const INITIAL_PID_NAMESPACE: u64 = 0xeffffffc;
+
+/// How to observe from within a container.
+pub(crate) const HOST_PIDS: &str = "run it in the host's pid namespace, e.g. with `docker run --pid=host`";
+
+/// Whether processes bear the numbers here by which the programs know them; an error says why not.
+pub(crate) fn pid_namespace() -> Result<(), String> {
+    // Not NSpid in /proc/self/status: a /proc that was mounted within the namespace shows the inner number alone.
+    match std::fs::metadata("/proc/self/ns/pid") {
+        Ok(namespace) if namespace.ino() != INITIAL_PID_NAMESPACE => {
+            Err("this process runs in a pid namespace of its own, where the kernel's process numbers are others".into())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("/proc/self/ns/pid: {error}")),
+    }
+}
+
+/// Why programs cannot run here at all: no object, no capabilities, other process numbers.
 pub(super) fn refused() -> Result<(), ObserverError> {
     object().map_err(|lacks| lacking("ebpf", lacks, "run `cargo xtask setup` and build again"))?;
     let way_out = "run as root, or with `--observer sock-diag`";
@@ -71,7 +90,10 @@ pub(super) fn refused() -> Result<(), ObserverError> {
         .filter(|(capability, _)| !effective.intersects(*capability | CapabilitySet::SYS_ADMIN))
         .map(|(_, name)| name)
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(lacking("ebpf", missing.join(" and ") + " missing", way_out)) }
+    if !missing.is_empty() {
+        return Err(lacking("ebpf", missing.join(" and ") + " missing", way_out));
+    }
+    pid_namespace().map_err(|lacks| lacking("ebpf", lacks, HOST_PIDS))
 }
 
 pub(super) fn lacking(observer: &str, lacks: impl Into<String>, way_out: impl Into<String>) -> ObserverError {
