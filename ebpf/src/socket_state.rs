@@ -7,11 +7,11 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
 use aya_log_ebpf::warn;
-use portwitness_ebpf_common::{AF_INET6, Kind, Probe, SETTING_FENCE_THREAD, SocketRecord};
+use portwitness_ebpf_common::{AF_INET6, Kind, Probe, SETTING_FENCE_THREAD, SocketRecord, TRACK_ALL};
 
 use crate::emit::{count_drop, current, emit, header};
 use crate::kernel::{complete_socket, read, read_socket};
-use crate::maps::{NETNS, PORTS, SOCKETS, is_tracked, setting};
+use crate::maps::{NETNS, PORTS, SOCKETS, setting, tracking};
 
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
@@ -101,7 +101,8 @@ impl Fields {
 #[inline(always)]
 fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut SocketRecord) -> Option<u16>) {
     let (tgid, tid) = current();
-    let tracked = is_tracked(tgid);
+    let following = tracking(tgid);
+    let tracked = following == Some(TRACK_ALL);
     // SAFETY: only the presence of the key counts.
     let followed = unsafe { SOCKETS.get(change.socket) }.is_some();
     // Most transitions on a machine are none of ours, and end here.
@@ -118,8 +119,10 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     }
     let port = u64::from(record.netns) << 32 | u64::from(record.local_port);
     let sentinel = tid == setting(SETTING_FENCE_THREAD) && change.is_edge();
-    // A namespace that cannot be told (0) may be the observed one.
-    let observed = record.netns == 0 || record.netns == NETNS.load() || sentinel;
+    // A namespace that cannot be told (0) may be any: then whoever belongs to the run stands for the observed one, the
+    // process whose children are followed included.
+    let here = if record.netns == 0 { following.is_some() } else { record.netns == NETNS.load() };
+    let observed = here || sentinel;
     let wanted = match (change.from, change.to) {
         (CLOSE, LISTEN) => tracked || observed,
         // What a dying process leaves is closed after it ceased to be tracked: its socket is followed still.

@@ -113,8 +113,8 @@ fn btf() -> Finding {
     let outcome = std::fs::metadata(&path)
         .map(|file| format!("{}, {} KiB", path.display(), file.len() / 1024))
         .map_err(|error| format!("{}: {error}", path.display()));
-    let way_out = "boot a kernel with CONFIG_DEBUG_INFO_BTF; without it the rung tracepoint still works, with unknown \
-                   network namespaces";
+    let way_out = "boot a kernel with CONFIG_DEBUG_INFO_BTF; without it the rung tracepoint still works, but cannot tell \
+                   network namespaces, and sees no listeners of processes that do not belong to the run";
     Finding::new("kernel BTF", outcome, way_out)
 }
 

@@ -1,6 +1,7 @@
 //! The capability ladder: every rung tells when a port opened and closed, within the bounds that it states.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use portwitness::clock::Timestamp;
@@ -10,8 +11,12 @@ use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings, Rung};
 use portwitness::observers::sock_diag::{SockDiagObserver, SockDiagSettings};
 use portwitness::observers::{Observer, ObserverError};
 use portwitness::preflight;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
 
-use super::stage::{Actor, alone, alone_with, scope};
+use super::stage::{Actor, Turn, alone, alone_with, edges, enter_namespace, scope};
 
 const PORT: u16 = 7401;
 
@@ -109,6 +114,82 @@ fn without_btf_the_classic_tracepoint_takes_over() {
         // The namespace is 0 for unknown.
         assert_eq!(of_actor, [(TcpState::Listen, PORT, 0), (TcpState::Close, PORT, 0)]);
     });
+}
+
+#[test]
+fn without_btf_a_stranger_s_listener_is_not_taken_for_one_of_the_run() {
+    alone_with(&[("PORTWITNESS_BTF", "/no/such/btf")], || {
+        let listen = |port| move || TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let elsewhere = |turn: &mut Turn, listen: &dyn Fn() -> TcpListener| {
+            enter_namespace();
+            turn.pause();
+            let listener = listen();
+            turn.pause();
+            drop(listener);
+        };
+        // Born before the observer: a stranger to it, in another namespace.
+        let mut stranger = Actor::fork(|turn| elsewhere(turn, &listen(PORT)));
+        // Another stranger keeps what a tracked process opens, and closes it.
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let mut heir = Actor::fork(|turn| {
+            let inherited = receive(&theirs);
+            turn.pause();
+            drop(inherited);
+        });
+        let scope = scope();
+        let (recorder, netns) = (scope.recorder.clone(), scope.netns);
+        let mut observer = EbpfObserver::start(scope, EbpfSettings::default()).unwrap();
+        let mut tracked = Actor::fork(|turn| elsewhere(turn, &listen(PORT + 1)));
+        for actor in [&mut stranger, &mut tracked] {
+            actor.reached();
+            actor.go();
+            actor.reached();
+        }
+        let giver = Actor::fork(|_| send(&ours, &listen(PORT + 2)()));
+        assert_eq!(giver.ended(), Some(0));
+        heir.reached();
+        // The harness's own listeners belong to the run.
+        let own = listen(PORT + 3)();
+        observer.fence().unwrap();
+        let open = |port| {
+            let target = Endpoint::new(Ipv4Addr::LOCALHOST.into(), port);
+            recorder.listeners(|listeners| listeners.count(target, netns))
+        };
+        assert_eq!([0, 1, 2, 3].map(|offset| open(PORT + offset)), [0, 1, 1, 1]);
+        drop(own);
+        for actor in [&mut stranger, &mut tracked, &mut heir] {
+            actor.go();
+        }
+        for actor in [stranger, tracked, heir] {
+            assert_eq!(actor.ended(), Some(0));
+        }
+        observer.fence().unwrap();
+        assert_eq!([0, 1, 2, 3].map(|offset| open(PORT + offset)), [0; 4]);
+        let edges = edges(&recorder);
+        assert_eq!(edges.iter().filter(|(_, it)| it.local.port() == PORT).count(), 0, "{edges:?}");
+    });
+}
+
+/// Hands a listener over.
+fn send(to: &OwnedFd, listener: &TcpListener) {
+    let descriptors = [listener.as_fd()];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    assert!(ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(to, &[std::io::IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+}
+
+/// Takes over what was sent.
+fn receive(from: &OwnedFd) -> OwnedFd {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(from, &mut [std::io::IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::empty()).unwrap();
+    let received = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    received.unwrap()
 }
 
 #[test]
