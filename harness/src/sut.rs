@@ -7,9 +7,11 @@ pub mod wait;
 
 mod orphans;
 mod template;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
 use crate::history::{Event, Recorder, Source, SutChange};
@@ -115,7 +117,7 @@ impl Sut {
 
     async fn wait_ready(&mut self, profile: &Profile) -> Result<(), SutError> {
         let after = Duration::from_millis(profile.ready_deadline_ms);
-        let deadline = tokio::time::Instant::now() + after;
+        let deadline = Instant::now() + after;
         let wanted = profile.listens()?;
         loop {
             if let Some(dead) = self.reap_dead().into_iter().next() {
@@ -126,7 +128,7 @@ impl Sut {
             if missing.is_empty() {
                 return Ok(());
             }
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 let process = self.processes.iter().find(|running| running.name() == missing[0].0);
                 let missing: Vec<String> = missing.iter().map(|(name, at)| format!("{at} (`{name}`)")).collect();
                 let listening = self.recorder.listeners(|listeners| wait::list(&listeners.endpoints()));
@@ -157,27 +159,34 @@ impl Sut {
         dead
     }
 
-    /// Asks every process to stop, waits for each until its deadline, and kills what is left, with all that they spawned.
+    /// Asks every process to stop, waits for all of them until their deadlines, which begin now, and kills what is left,
+    /// with all that they spawned.
     pub async fn stop(mut self) {
         self.reap_dead();
+        let asked = Instant::now();
         for running in &self.processes {
             running.ask_to_stop();
         }
-        for running in &mut self.processes {
-            let change = running.stopped().await;
-            self.recorder.record(Source::Sut, Event::Sut(change));
+        while !self.processes.is_empty() {
+            self.processes.retain_mut(|running| match running.try_stopped(asked) {
+                Some(change) => {
+                    self.recorder.record(Source::Sut, Event::Sut(change));
+                    false
+                }
+                None => true,
+            });
+            tokio::time::sleep(wait::POLL).await;
         }
-        self.processes.clear();
         orphans::kill();
     }
 }
 
 /// What an earlier start of the system left behind is given a moment to be reported as closed.
 async fn ports_are_free(profile: &Profile, recorder: &Recorder) -> Result<(), SutError> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    let deadline = Instant::now() + Duration::from_secs(1);
     for (process, endpoint) in profile.listens()? {
         while wait::listens(recorder, endpoint) {
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 let netns = recorder.run().netns;
                 let owner = recorder.listeners(|all| all.holder(endpoint, netns).map(ToString::to_string));
                 let owner = owner.unwrap_or_else(|| "a process that cannot be told".into());

@@ -18,6 +18,9 @@ use crate::history::SutChange;
 /// Process groups that are to be gone when this program ends, however it ends.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
+/// A process that was killed is given up when it is still there after this long.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Kills every process group that is still running: for a second Ctrl-C and for panics.
 pub fn kill_all() {
     let groups = std::mem::take(&mut *GROUPS.lock().unwrap_or_else(PoisonError::into_inner));
@@ -34,6 +37,8 @@ pub(super) struct Running {
     pid: Pid,
     /// Its process group, which has its number, until that is killed.
     group: Option<Pid>,
+    /// Its stop deadline passed.
+    killed: bool,
     log: PathBuf,
     stop: StopSpec,
 }
@@ -101,7 +106,7 @@ impl Running {
         let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
         let Some(pid) = pid else { return Err(failed(std::io::Error::other("it ended before it had a pid"))) };
         GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
-        Ok(Self { name: spec.name.clone(), child, pid, group: Some(pid), log, stop: spec.stop.clone() })
+        Ok(Self { name: spec.name.clone(), child, pid, group: Some(pid), killed: false, log, stop: spec.stop.clone() })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -148,27 +153,25 @@ impl Running {
         }
     }
 
-    /// Waits until the deadline, then kills.
-    pub(super) async fn stopped(&mut self) -> SutChange {
-        let process = self.name.clone();
+    /// What became of a process that was asked to stop at `asked`, once it ended; it is killed at its deadline.
+    pub(super) fn try_stopped(&mut self, asked: Instant) -> Option<SutChange> {
+        let took = asked.elapsed();
         let deadline = Duration::from_millis(self.stop.deadline_ms);
-        let asked = Instant::now();
-        match tokio::time::timeout(deadline, self.child.wait()).await {
-            Ok(status) => {
-                self.kill_group();
-                SutChange::Stopped {
-                    process,
-                    took_ms: asked.elapsed().as_millis() as u64,
-                    status: status.map_or_else(|error| error.to_string(), in_words),
-                }
-            }
-            Err(_) => {
-                self.kill_group();
-                // SIGKILL cannot be refused: the wait ends.
-                let _ = self.child.wait().await;
-                SutChange::Killed { process, after_ms: self.stop.deadline_ms }
-            }
+        let process = self.name.clone();
+        let status = match self.child.try_wait() {
+            Ok(status) => status.map(in_words),
+            Err(error) => Some(error.to_string()),
+        };
+        if self.killed {
+            // SIGKILL cannot be refused, but in an uninterruptible system call it has to wait.
+            let over = status.is_some() || took >= deadline + KILLED_WITHIN;
+            return over.then_some(SutChange::Killed { process, after_ms: self.stop.deadline_ms });
         }
+        self.killed = status.is_none() && took >= deadline;
+        if self.killed || status.is_some() {
+            self.kill_group();
+        }
+        status.map(|status| SutChange::Stopped { process, took_ms: took.as_millis() as u64, status })
     }
 }
 
