@@ -1,5 +1,13 @@
 //! The command line: `list`, `run`, `judge` and `doctor`, for any set of suites.
 
+/// A line on standard output; a reader that went away loses it, and nothing panics.
+macro_rules! out {
+    ($($part:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 mod doctor;
 mod judge;
 mod list;
@@ -58,7 +66,7 @@ pub fn main(suites: &[Suite]) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {:#}", error.why);
+            crate::report::terminal::to_stderr(&format!("error: {}\n", error.why));
             error.exit.into()
         }
     }

@@ -6,13 +6,14 @@
 mod interrupt;
 mod observe;
 mod sabotage;
+mod step;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backends::{BackendError, Backends};
-use crate::case::{Case, Context, Step};
+use crate::case::Case;
 use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
 use crate::history::{CaseId, Event, History, HistoryError, PlannedCase, Recorder, RunInfo, Source};
@@ -95,7 +96,7 @@ pub async fn run(
         pause: plan.pause,
         generation: 0,
     };
-    let broken_off = runner.carry_out(plan, settings.observation, place, reporter).await.err();
+    let broken_off = runner.everything(plan, settings.observation, place, reporter).await.err();
     let written = runner.recorder.finish().map_err(RunError::History);
     // The verdicts come from what is stored, as `judge` will give them again; from memory where storing failed.
     let stored =
@@ -118,7 +119,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    async fn carry_out(
+    async fn everything(
         &mut self,
         plan: Plan,
         observation: Observation,
@@ -170,7 +171,8 @@ impl Runner<'_> {
             reporter.doing(&format!("stopping {}", self.profile.name));
             sut.stop().await;
         }
-        Ok(())
+        // It may have come while the system was stopping.
+        if self.interrupt.came() { Err(RunError::Interrupted) } else { Ok(()) }
     }
 
     async fn start(&mut self) -> Result<Sut, RunError> {
@@ -195,7 +197,7 @@ impl Runner<'_> {
         let planned = planned(group, case);
         reporter.case_begins(&planned);
         let need = match &case.need {
-            Some(need) => self.carry_out_step(need, &planned.case, case.deadline).await,
+            Some(need) => self.carry_out(need, &planned.case, case.deadline).await,
             None => Ok(()),
         };
         let declared = [Check::Coverage, Check::Causality, Check::Alive];
@@ -203,7 +205,7 @@ impl Runner<'_> {
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
         let outcome = match need {
-            Ok(()) => self.carry_out_step(&case.workload, &planned.case, case.deadline).await,
+            Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
         };
         backends.settle(SETTLE).await;
@@ -220,27 +222,6 @@ impl Runner<'_> {
             return Err(self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted));
         }
         Ok(())
-    }
-
-    /// Carries out a step as a task of its own, so that a panic in it ends the step and nothing else.
-    async fn carry_out_step(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
-        let seed =
-            case.number.bytes().fold(self.seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-        let context = Context { recorder: self.recorder.clone(), seed, generation: self.generation };
-        let mut task = tokio::spawn(step(context));
-        let mut interrupt = self.interrupt.clone();
-        let outcome = tokio::select! {
-            ended = &mut task => return match ended {
-                Ok(result) => result.map_err(|error| format!("{error:#}")),
-                Err(error) => Err(format!("the case panicked: {}", panic_message(error))),
-            },
-            () = tokio::time::sleep(deadline) => Err(format!("it did not end within {} s", deadline.as_secs())),
-            () = interrupt.wait() => Err("interrupted".into()),
-        };
-        task.abort();
-        // Waits until the task's operations have recorded their end.
-        let _ = task.await;
-        outcome
     }
 }
 
@@ -266,15 +247,4 @@ fn planned(group: &str, case: &Case) -> PlannedCase {
 
 fn to_value(check: &Check) -> serde_json::Value {
     serde_json::to_value(check).unwrap_or_else(|error| serde_json::Value::String(error.to_string()))
-}
-
-fn panic_message(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_else(|| "without a message".into()),
-        Err(error) => error.to_string(),
-    }
 }

@@ -26,6 +26,8 @@ impl RunDir {
             move |source| StoreError { doing, path, source }
         };
         std::fs::create_dir_all(runs).map_err(failed("make the folder", runs))?;
+        // The processes of a system work in folders of their own: what they are told of their place must hold there.
+        let runs = &std::path::absolute(runs).map_err(failed("find", runs))?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
         let mut path = runs.join(format!("{suite}-{stamp}"));
         let mut number = 1;
@@ -98,6 +100,13 @@ mod tests {
         assert_ne!(first.path(), second.path());
         let latest = std::fs::canonicalize(runs.path().join("latest")).unwrap();
         assert_eq!(latest, std::fs::canonicalize(second.path()).unwrap());
+    }
+
+    #[test]
+    fn a_run_directory_is_absolute() {
+        let runs = tempfile::tempdir_in(".").unwrap();
+        let relative = Path::new(runs.path().file_name().unwrap());
+        assert!(RunDir::create(relative, "tunnel").unwrap().path().is_absolute());
     }
 
     #[test]

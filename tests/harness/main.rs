@@ -6,6 +6,7 @@
 mod bad_input;
 mod faults;
 mod observers;
+mod orphans;
 mod own_suite;
 mod signals;
 mod support;

@@ -83,7 +83,12 @@ pub(crate) fn reaches(group: &str, backend: &Port) -> Check {
 
 /// The system does not close the connections of a group.
 pub(crate) fn stays_connected(group: &str) -> Check {
-    Check::StaysConnected(StaysConnected { group: group.into() })
+    Check::StaysConnected(StaysConnected { group: group.into(), closes_cleanly: false })
+}
+
+/// The system does not close the connections of a group, and answers their close in order.
+pub(crate) fn stays_connected_and_closes(group: &str) -> Check {
+    Check::StaysConnected(StaysConnected { group: group.into(), closes_cleanly: true })
 }
 
 /// The connections of a group end in a way that can be told.

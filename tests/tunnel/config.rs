@@ -5,6 +5,9 @@ use std::time::Duration;
 use portwitness::endpoint::Endpoint;
 use portwitness::sut::{Profile, ProfileError};
 
+/// In seconds: an hour.
+const LONGEST_TIMEOUT: f64 = 3600.0;
+
 /// One of the two tunnels of each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tun {
@@ -85,7 +88,7 @@ impl PortConfig {
             ])
         };
         Ok(Self {
-            reconnect_timeout: Duration::from_secs_f64(profile.number("reconnect_timeout_secs")?),
+            reconnect_timeout: timeout(profile)?,
             websocket: port("websocket".into(), "websocket")?,
             server: pair("server", "server_to_client", "listen")?,
             clients: [
@@ -135,4 +138,14 @@ impl PortConfig {
     pub(crate) fn staying(&self, client: Client) -> impl Iterator<Item = &Port> {
         self.clients[client as usize].iter().chain([&self.websocket])
     }
+}
+
+fn timeout(profile: &Profile) -> Result<Duration, ProfileError> {
+    let key = "reconnect_timeout_secs";
+    let seconds = profile.number(key)?;
+    if seconds <= LONGEST_TIMEOUT {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    let (name, found) = (profile.name.clone(), seconds.to_string());
+    Err(ProfileError::WrongType { name, key: key.into(), wanted: "at most 3600 seconds", found })
 }

@@ -35,7 +35,7 @@ impl Sizes {
                 messages: 30,
                 message_period: Duration::from_secs(1),
                 punishment_divisor: 1,
-                punishment_budget: Duration::from_secs(900),
+                punishment_budget: Duration::from_secs(600),
                 idle: Duration::from_secs(60),
             },
             Effort::Quick => Self {

@@ -8,7 +8,7 @@ use portwitness::case::Context;
 use portwitness::clients::{Finished, echo};
 use portwitness::clock::Timestamp;
 use portwitness::endpoint::Endpoint;
-use portwitness::history::{Event, Record, TcpState};
+use portwitness::history::{Event, OpId, OpStep, Operation, Record, TcpState};
 use portwitness::sut::wait;
 
 use super::config::{Client, Entry, PortConfig, Tun};
@@ -50,10 +50,11 @@ impl Cycle {
     fn edges(&self, records: &[Record], from: TcpState, to: TcpState) -> HashSet<Endpoint> {
         let own = records[self.from.min(records.len())..].iter();
         own.filter_map(|record| match &record.event {
-            Event::SocketState(change) if change.from == from && change.to == to => Some(change.local),
+            Event::SocketState(change) if change.from == from && change.to == to => Some(change),
             _ => None,
         })
-        .filter(|local| self.ports.contains(local))
+        .filter_map(|change| self.ports.iter().find(|port| change.local.covers(**port, change.ipv6_only)))
+        .copied()
         .collect()
     }
 }
@@ -110,6 +111,24 @@ impl Tunnel {
             wait::until(&context.recorder, settled, |records| again.began(records)).await;
         }
         Ok(complete)
+    }
+
+    /// Waits until the system has closed its end of an operation's connection too; that it has not is for the checks to judge.
+    pub(crate) async fn wait_closed(&self, context: &Context, op: OpId) {
+        let local = context.recorder.records(|records| {
+            records.iter().find_map(|record| match &record.event {
+                Event::Operation(Operation { op: of, step: OpStep::Connect { local, .. } }) if *of == op => *local,
+                _ => None,
+            })
+        });
+        let closed = |record: &Record| match &record.event {
+            Event::SocketState(change) => change.to == TcpState::Close && change.remote == local,
+            _ => false,
+        };
+        if local.is_some() {
+            let deadline = Timestamp::now() + CLOSE_DEADLINE;
+            wait::until(&context.recorder, deadline, |records| records.iter().rev().any(closed)).await;
+        }
     }
 
     /// An echo through the server, whose way the checks judge. When it reaches the backend of `to` after a complete cycle,

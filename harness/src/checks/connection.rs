@@ -16,6 +16,9 @@ use crate::history::{Event, Outcome, SocketState, TcpState};
 pub struct StaysConnected {
     /// Which operations.
     pub group: String,
+    /// Afterwards the system answers the client's close with its own (RFC 9293, passive close), not with a reset.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closes_cleanly: bool,
 }
 
 impl StaysConnected {
@@ -39,7 +42,12 @@ impl StaysConnected {
                     Event::SocketState(change) => Some((record.at, change)),
                     _ => None,
                 })
-                .filter(|(at, change)| *at >= op.start && change.local == op.target && change.remote == Some(local))
+                .filter(|(at, change)| {
+                    *at >= op.start
+                        && *at <= slice.end
+                        && change.local.port() == op.target.port()
+                        && change.remote == Some(local)
+                })
                 .collect();
             if !life.iter().any(|(_, change)| change.to == TcpState::Established) {
                 return Verdict::unknown(format!(
@@ -59,6 +67,22 @@ impl StaysConnected {
                         change.from,
                         change.to
                     ),
+                )
+                .with_records(around);
+            }
+            let closed = |from| life.iter().any(|(_, change)| change.from == from && change.to == TcpState::Close);
+            if self.closes_cleanly && !closed(TcpState::LastAck) {
+                if op.end.as_ref().is_none_or(|end| *end.outcome != Outcome::Ok) {
+                    return Verdict::unknown(format!("{}: its close cannot be judged", op.ending()));
+                }
+                let zero = op.first_byte.unwrap_or(op.start);
+                let around = life.iter().map(|(at, change)| describe(*at, zero, change)).collect();
+                return Verdict::fail(
+                    format!("the connection {local} -> {} to be closed in order by both ends", op.target),
+                    match closed(TcpState::CloseWait) {
+                        true => "the system reset it after its client's close",
+                        false => "the system did not close its end after its client's",
+                    },
                 )
                 .with_records(around);
             }

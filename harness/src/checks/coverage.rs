@@ -2,7 +2,11 @@
 
 use super::slice::Slice;
 use super::verdict::Verdict;
-use crate::history::{Event, ObserverChange, Outcome, Source, SutChange};
+use crate::endpoint::Endpoint;
+use crate::history::{Event, ObserverChange, Record, SutChange};
+
+/// Probes of the causes: which port is open does not depend on them.
+const CAUSES: [&str; 2] = ["syscall", "map of calls in progress"];
 
 /// What the observer of a case can tell.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +27,8 @@ pub fn witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
             }
             Event::Observer(ObserverChange::Died { reason }) => return Err(format!("the observer died: {reason}")),
             Event::Observer(ObserverChange::Stopped) => return Err("the observer was stopped before the end".into()),
-            Event::Loss { probe, count, .. } if record.at >= slice.begin => {
+            // What was lost of listeners before the case makes the state in which it begins uncertain.
+            Event::Loss { probe, count, .. } if record.at >= slice.begin || !CAUSES.contains(&probe.as_str()) => {
                 return Err(format!("{count} records of {probe} were lost: a larger ring buffer would have kept them"));
             }
             _ => {}
@@ -47,20 +52,21 @@ pub fn judge(slice: &Slice<'_>) -> Verdict {
         Ok(witness) => witness,
         Err(reason) => return Verdict::unknown(reason),
     };
-    let connected = slice
-        .operations()
-        .iter()
-        .filter(|op| op.connect.as_ref().is_some_and(|connect| *connect.outcome == Outcome::Ok))
-        .count();
-    if connected == 0 {
+    let connected: Vec<(Endpoint, Endpoint)> =
+        slice.operations().iter().filter_map(|op| Some((op.target, op.connect.as_ref()?.local?))).collect();
+    if connected.is_empty() {
         return Verdict::unknown("no client connected: nothing was there to be seen");
     }
-    let seen = |record: &&crate::history::Record| {
-        matches!(record.source, Source::Ebpf | Source::SockDiag) && matches!(record.event, Event::SocketState(_))
+    let seen = |record: &Record| match &record.event {
+        Event::SocketState(change) => connected
+            .iter()
+            .any(|(target, local)| change.local.port() == target.port() && change.remote == Some(*local)),
+        _ => false,
     };
-    if witness.sees_connections && !slice.own().iter().any(|record| seen(&record)) {
+    if witness.sees_connections && !slice.own().iter().any(seen) {
         return Verdict::unknown(format!(
-            "{connected} clients connected, and the observer saw no socket change its state: it looks elsewhere"
+            "{} clients connected, and the observer saw the other end of none: it looks elsewhere",
+            connected.len()
         ));
     }
     Verdict::Pass

@@ -80,6 +80,9 @@ pub fn judge(history: &History) -> Judgement {
         Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => Some((rung.clone(), *uncertainty_ns)),
         _ => None,
     });
+    // A poll that came late was less certain than the interval promises.
+    let widest = history.records.iter().map(|record| record.uncertainty_ns).max().unwrap_or(0);
+    let rung = rung.map(|(rung, promised)| (rung, widest.max(promised)));
     Judgement { rung, suites: suites(&cases), cases, system, verdict, metrics }
 }
 
@@ -166,9 +169,18 @@ fn carried_out(slice: &Slice<'_>) -> Verdict {
 
 fn judge_system(history: &History) -> Vec<CheckJudgement> {
     let mut checks: Vec<CheckJudgement> = Vec::new();
+    let mut running: Vec<&str> = Vec::new();
     for record in &history.records {
         let (process, verdict) = match &record.event {
-            Event::Sut(SutChange::Stopped { process, .. }) => (process, Verdict::Pass),
+            Event::Sut(SutChange::Launched { process, .. }) => {
+                running.push(process);
+                continue;
+            }
+            Event::Sut(SutChange::Stopped { process, status, .. }) => (process, stopped(process, status)),
+            Event::Sut(SutChange::Died { process, status }) => {
+                let seen = format!("it died: {status}");
+                (process, Verdict::fail(format!("`{process}` to live until it is asked to stop"), seen))
+            }
             Event::Sut(SutChange::Killed { process, after_ms }) => (
                 process,
                 Verdict::fail(
@@ -178,11 +190,29 @@ fn judge_system(history: &History) -> Vec<CheckJudgement> {
             ),
             _ => continue,
         };
-        let name = format!("{process} stops");
-        match checks.iter_mut().find(|check| check.name == name) {
-            Some(check) => check.verdict = Verdict::worst([&check.verdict, &verdict]),
-            None => checks.push(CheckJudgement { name, verdict }),
-        }
+        running.retain(|launched| launched != process);
+        add(&mut checks, process, verdict);
+    }
+    for process in running {
+        add(&mut checks, process, Verdict::unknown(format!("how `{process}` ended is not recorded")));
     }
     checks
+}
+
+/// A process may end by a signal that asks it to (HUP, INT, QUIT, TERM), not by one that says that it is broken.
+fn stopped(process: &str, status: &str) -> Verdict {
+    match status.strip_prefix("signal ") {
+        Some(signal) if !["1", "2", "3", "15"].contains(&signal) => {
+            Verdict::fail(format!("`{process}` to stop in order"), format!("it ended by signal {signal}"))
+        }
+        _ => Verdict::Pass,
+    }
+}
+
+fn add(checks: &mut Vec<CheckJudgement>, process: &str, verdict: Verdict) {
+    let name = format!("{process} lives and stops");
+    match checks.iter_mut().find(|check| check.name == name) {
+        Some(check) => check.verdict = Verdict::worst([&check.verdict, &verdict]),
+        None => checks.push(CheckJudgement { name, verdict }),
+    }
 }

@@ -7,7 +7,7 @@ use super::slice::Slice;
 use super::verdict::Verdict;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Edge, EdgeKind, Event, TcpState};
+use crate::history::{Edge, EdgeKind, Event, OpStep, Operation, TcpState};
 
 /// A port leaves LISTEN after a trigger, stays closed for a time, and listens again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,9 @@ impl PortWindow {
             None => self.never_closed(slice, trigger, timeline.listeners_after),
         };
         let port = self.endpoint.port();
-        verdict.with_records(slice.around(trigger, slice.begin, slice.end, |event| touches_listen(event, port)))
+        verdict.with_records(slice.around(trigger, slice.begin, slice.end, |event| {
+            touches_listen(event, port) || matches!(event, Event::Operation(Operation { step: OpStep::FirstByte, .. }))
+        }))
     }
 
     /// Both edges in ms; `None` when there was no trigger.

@@ -23,15 +23,16 @@ impl Routing {
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let mut unclaimed = slice.backend_connections();
         let mut judged = 0;
-        for op in slice.group(&self.group) {
+        let ops = slice.group(&self.group);
+        for op in &ops {
             let Some(end) = &op.end else { continue };
-            let there = unclaimed.iter().position(|seen| seen.listen == self.endpoint && carries(seen, &op));
+            let there = unclaimed.iter().position(|seen| seen.listen == self.endpoint && carries(seen, op));
             if let Some(found) = there {
                 unclaimed.swap_remove(found);
                 judged += 1;
                 continue;
             }
-            if let Some(stray) = unclaimed.iter().find(|seen| carries(seen, &op)) {
+            if let Some(stray) = unclaimed.iter().find(|seen| carries(seen, op)) {
                 return Verdict::fail(
                     format!("`{}` to reach {} at {}", self.group, self.backend, self.endpoint),
                     format!("operation {} reached {} at {}", op.op.0, stray.backend, stray.listen),
@@ -43,6 +44,15 @@ impl Routing {
                     format!("operation {} was answered, yet no backend saw its bytes", op.op.0),
                 );
             }
+        }
+        // What is left over elsewhere, and is whole, went to both.
+        let doubled =
+            |seen: &&&BackendConnection| seen.listen != self.endpoint && ops.iter().any(|op| op.head == seen.head);
+        if let Some(double) = unclaimed.iter().find(doubled) {
+            return Verdict::fail(
+                format!("`{}` to reach {} at {} alone", self.group, self.backend, self.endpoint),
+                format!("its bytes reached {} at {} too", double.backend, double.listen),
+            );
         }
         match judged {
             0 => Verdict::unknown(format!("no operation of `{}` reached any backend", self.group)),

@@ -3,19 +3,19 @@
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::history::{
-    Anomaly, BackendConnection, CaseId, Event, History, Iterations, OpId, OpStep, Outcome, PortTimeline, Record,
-    RttHistogram, RunInfo,
+    Anomaly, BackendConnection, CaseId, Event, History, Iterations, OpId, OpStep, Operation, Outcome, PortTimeline,
+    Record, RttHistogram, RunInfo,
 };
 
 /// One case of a run: its records, and everything before them.
 pub struct Slice<'a> {
     /// The run.
     pub run: &'a RunInfo,
-    /// All records up to the end of the case, in the order of time.
+    /// All records up to that of the case's end, in the order of time.
     pub records: &'a [Record],
     /// When the case began.
     pub begin: Timestamp,
-    /// When it ended; the last record's time when it never did.
+    /// Until when everything is known: the beginning of its last fence; its last record's time when there is none.
     pub end: Timestamp,
     /// The checks that were declared, as they stand in the history.
     pub declared: &'a [serde_json::Value],
@@ -90,9 +90,16 @@ impl<'a> Slice<'a> {
             _ => None,
         });
         // The records of a moment stand in the order of arrival: all of the last moment belong to the case.
-        let end = last.map_or_else(|| records[records.len() - 1].at, |at| records[at].at);
-        let until = records.partition_point(|record| record.at <= end);
-        Some(Self { run: &history.run, records: &records[..until], begin: records[first].at, end, declared, ended })
+        let last = last.map_or_else(|| records[records.len() - 1].at, |at| records[at].at);
+        let records = &records[..records.partition_point(|record| record.at <= last)];
+        // What happened after the fence began may be recorded, or not yet: the case ends where everything is known.
+        let fence = records[first..].iter().rev().find_map(|record| match record.event {
+            Event::Fence { began, .. } => Some(began),
+            _ => None,
+        });
+        let begin = records[first].at;
+        let end = fence.filter(|fence| *fence >= begin).unwrap_or(last);
+        Some(Self { run: &history.run, records, begin, end, declared, ended })
     }
 
     /// The records of the case alone.
@@ -226,6 +233,9 @@ pub fn describe(event: &Event) -> String {
         Event::SocketState(change) => {
             let remote = change.remote.map(|remote| format!(" <-> {remote}")).unwrap_or_default();
             format!("{}{remote} {:?} -> {:?} by {}", change.local, change.from, change.to, change.process)
+        }
+        Event::Operation(Operation { op, step: OpStep::FirstByte }) => {
+            format!("operation {} writes its first byte", op.0)
         }
         Event::Syscall(call) => format!("{} fd {} {:?} by {}", call.name, call.fd, call.phase, call.process),
         other => serde_json::to_string(other).unwrap_or_else(|error| format!("(not writable: {error})")),

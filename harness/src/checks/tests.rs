@@ -74,7 +74,7 @@ impl Story {
 
     /// Fence and end of the case, then its verdict.
     fn judge(mut self, check: &Check) -> Verdict {
-        self.at(5999, Source::Ebpf, Event::Fence { began: Timestamp(5_998_000_000), cpus: 2, seen: 2 });
+        self.at(6000, Source::Ebpf, Event::Fence { began: Timestamp(6_000_000_000), cpus: 2, seen: 2 });
         self.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
         self.judge_as_it_is(check)
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::slice::{Op, Slice};
 use super::verdict::Verdict;
+use crate::clock::Timestamp;
 use crate::history::{Anomaly, AnomalyKind, Outcome};
 
 /// Of a group of operations, enough brought everything back.
@@ -18,7 +19,7 @@ pub struct Traffic {
     /// How many must carry SHA-256 digests of both directions.
     #[serde(default)]
     pub sha256: u64,
-    /// An operation that takes longer than this, in ms, is wrong.
+    /// An operation that ends later than this after the first of its group began, in ms, is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within_ms: Option<u64>,
     /// These operations trigger what the case is about: one that could not write a byte leaves it undecided.
@@ -42,8 +43,9 @@ impl Traffic {
         if self.planned == 0 || ops.is_empty() {
             return Verdict::unknown(format!("no operation of `{}` began", self.group));
         }
+        let began = ops[0].start;
         let wrong: Vec<(&Op<'_>, String)> =
-            ops.iter().filter_map(|op| Some((op, self.too_slow(op).or_else(|| fault(op))?))).collect();
+            ops.iter().filter_map(|op| Some((op, self.too_slow(op, began).or_else(|| fault(op))?))).collect();
         let right = (ops.len() - wrong.len()) as u64;
         let hashed = ops.iter().filter(|op| has_digests(op)).count() as u64;
         if hashed < self.sha256 && right >= self.at_least {
@@ -54,7 +56,7 @@ impl Traffic {
         }
         // What the harness itself could not carry out says nothing about the system.
         let not_done = self.planned.saturating_sub(ops.len() as u64);
-        let undecided = not_done + wrong.iter().filter(|(op, _)| self.undecided(op)).count() as u64;
+        let undecided = not_done + wrong.iter().filter(|(op, _)| self.undecided(op, began)).count() as u64;
         if right + undecided >= self.at_least {
             return Verdict::unknown(format!(
                 "{right} of {} operations of `{}` are right, and {undecided} could not be carried out: {}",
@@ -80,14 +82,14 @@ impl Traffic {
 }
 
 impl Traffic {
-    fn undecided(&self, op: &Op<'_>) -> bool {
-        (undecided(op) && self.too_slow(op).is_none()) || (self.is_trigger && op.first_byte.is_none())
+    fn undecided(&self, op: &Op<'_>, began: Timestamp) -> bool {
+        (undecided(op) && self.too_slow(op, began).is_none()) || (self.is_trigger && op.first_byte.is_none())
     }
 
-    /// Says so when an operation took longer than it may, whether it ended by itself or was ended.
-    fn too_slow(&self, op: &Op<'_>) -> Option<String> {
+    /// Says so when an operation ended too late, whether by itself or because it was ended.
+    fn too_slow(&self, op: &Op<'_>, began: Timestamp) -> Option<String> {
         let limit = self.within_ms?;
-        let took = op.end.as_ref()?.at.since(op.start).as_millis() as u64;
+        let took = op.end.as_ref()?.at.since(began).as_millis() as u64;
         (took > limit).then(|| format!("{}: it took {took} ms, more than {limit} ms", op.ending()))
     }
 }
@@ -99,9 +101,13 @@ impl Turns {
         let (mut planned, mut ok) = (0, 0);
         for op in &ops {
             match op.end.as_ref().and_then(|end| end.iterations) {
-                Some(_) if undecided(op) => return Verdict::unknown(op.ending()),
+                _ if undecided(op) => return Verdict::unknown(op.ending()),
                 Some(turns) => (planned, ok) = (planned + turns.planned, ok + turns.ok),
-                None => return Verdict::unknown(format!("{}: no turns were counted", op.ending())),
+                None => {
+                    let expected =
+                        format!("at least {} % of the turns of `{}` to be answered", self.at_least_percent, self.group);
+                    return Verdict::fail(expected, format!("none was taken: {}", op.ending()));
+                }
             }
         }
         if planned == 0 {

@@ -7,6 +7,7 @@ use super::{CliError, find_suite};
 use crate::exit_code::Exit;
 use crate::observers::procfs;
 use crate::preflight::{self, Finding};
+use crate::report::terminal::to_stderr;
 use crate::suite::Suite;
 use crate::sut::Profile;
 use crate::sut::profile::Network;
@@ -29,20 +30,20 @@ pub(super) fn doctor(suites: &[Suite], options: &Options) -> Result<Exit, CliErr
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     for finding in &findings {
         if options.json {
-            println!("{}", serde_json::to_string(finding)?);
+            out!("{}", serde_json::to_string(finding)?);
             continue;
         }
         let word = if finding.ok { "ok     " } else { "lacking" };
-        println!("{word}  {:<width$}  {}", finding.name, finding.detail);
+        out!("{word}  {:<width$}  {}", finding.name, finding.detail);
         if let (false, Some(way_out)) = (finding.ok, &finding.way_out) {
-            println!("         way out: {way_out}");
+            out!("         way out: {way_out}");
         }
     }
     let can_observe = preflight::best_rung(&findings);
     let taken = findings.iter().any(|finding| !finding.ok && finding.name.starts_with("port "));
     match can_observe {
-        Some(rung) => eprintln!("this machine observes with {rung}"),
-        None => eprintln!("this machine cannot observe"),
+        Some(rung) => to_stderr(&format!("this machine observes with {rung}\n")),
+        None => to_stderr("this machine cannot observe\n"),
     }
     Ok(if can_observe.is_some() && !taken { Exit::Passed } else { Exit::SetupFailed })
 }

@@ -41,7 +41,7 @@ pub(super) fn judge(options: &Options) -> Result<Exit, CliError> {
         }
         lines.end(&report, &options.run_dir);
     } else {
-        eprint!("{}", terminal::render(&report));
+        terminal::to_stderr(&terminal::render(&report));
     }
     Ok(exit)
 }

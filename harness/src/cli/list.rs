@@ -21,7 +21,7 @@ pub(super) fn list(suites: &[Suite], options: &Options) -> Result<Exit, CliError
     let (_, plan) = options.selection.plan(suite)?;
     for group in &plan.groups {
         if !options.json {
-            println!("{} ({} cases)", group.name, group.cases.len());
+            out!("{} ({} cases)", group.name, group.cases.len());
         }
         for case in &group.cases {
             if options.json {
@@ -29,9 +29,9 @@ pub(super) fn list(suites: &[Suite], options: &Options) -> Result<Exit, CliError
                     "suite": group.name, "number": case.number, "title": case.title, "spec": case.spec,
                     "checks": case.checks.iter().map(crate::checks::Check::name).collect::<Vec<_>>(),
                 });
-                println!("{line}");
+                out!("{line}");
             } else {
-                println!("  {:>5}  {:<60} {}", case.number, case.title, case.spec);
+                out!("  {:>5}  {:<60} {}", case.number, case.title, case.spec);
             }
         }
     }

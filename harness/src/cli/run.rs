@@ -1,6 +1,6 @@
 //! `run`: a suite against a system.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::exit_code::Exit;
 use crate::observers::ebpf::{EbpfSettings, Rung};
 use crate::observers::sock_diag::SockDiagSettings;
+use crate::report::terminal::to_stderr;
 use crate::report::{self, Report, Reporter};
 use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage};
 use crate::store::RunDir;
@@ -152,7 +153,10 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
     let (profile, plan) = options.selection.plan(suite)?;
     let network = match options.observer {
         // Without privileges there is no namespace to be made.
-        Watch::SockDiag if !rustix::process::geteuid().is_root() => Network::Host,
+        Watch::SockDiag if !is_root() && options.selection.network.is_none() => {
+            to_stderr("not root: the run takes place in the host's network\n");
+            Network::Host
+        }
         _ => options.selection.network(&profile),
     };
     require_privileges(options.observer)?;
@@ -188,9 +192,6 @@ fn finish(ran: Ran, place: &RunDir, reporter: &mut dyn Reporter) -> Result<Exit,
     let report = Report { run: ran.run, judgement: ran.judgement, notes, exit_code: exit as u8 };
     let written = report::json::write(&report, &place.report()).and(report::junit::write(&report, &place.junit()));
     reporter.end(&report, place.path());
-    if let Some(error) = ran.broken_off.filter(|_| exit != Exit::Interrupted) {
-        return Err(CliError::new(exit, error));
-    }
     if let Err(error) = written {
         let why = anyhow::anyhow!("could not write the reports to {}: {error}", place.path().display());
         return Err(CliError::new(Exit::SetupFailed, why));
@@ -226,19 +227,24 @@ impl Options {
 }
 
 fn require_privileges(watch: Watch) -> Result<(), CliError> {
-    if watch == Watch::SockDiag || rustix::process::geteuid().is_root() {
+    if watch == Watch::SockDiag || is_root() {
         return Ok(());
     }
     Err(anyhow::anyhow!(
-        "not root: watching the kernel with eBPF needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; run it with sudo, or watch \
-         without privileges, at 1 ms and without connections, with `--observer sock-diag`"
+        "not root: watching the kernel with eBPF and making a network namespace need it; run it with sudo, or watch without \
+         privileges, at 1 ms and without connections, with `--observer sock-diag`"
     )
     .into())
 }
 
-/// `portwitness` in the target folder that this program lies in, else in `target` of the working directory.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// `portwitness` in the target folder that cargo built this program in, else in `target` of the working directory.
 fn default_runs() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
-    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let built = |folder: &&Path| folder.join(".cargo-lock").is_file() || folder.join("deps").is_dir();
+    let target = own.parent().filter(built).and_then(Path::parent);
     target.map_or_else(|| PathBuf::from("target"), PathBuf::from).join("portwitness")
 }

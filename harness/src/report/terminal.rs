@@ -1,9 +1,9 @@
 //! Progress and results for people, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{OwoColorize, Stream};
 
@@ -19,7 +19,9 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        let target = if std::io::stderr().is_terminal() {
+        // Log lines go to the same place, and would leave the bar behind.
+        let logs = tracing::enabled!(tracing::Level::DEBUG);
+        let target = if std::io::stderr().is_terminal() && !logs {
             ProgressDrawTarget::stderr_with_hz(10)
         } else {
             ProgressDrawTarget::hidden()
@@ -74,15 +76,19 @@ impl Reporter for Progress {
 
     fn end(&mut self, report: &Report, place: &Path) {
         self.bar.finish_and_clear();
-        eprint!("{}", render(report));
-        eprintln!("report: {}", place.display());
+        to_stderr(&format!("{}report: {}\n", render(report), place.display()));
     }
 }
 
 impl Progress {
     fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| to_stderr(&format!("{line}\n")));
     }
+}
+
+/// A reader that went away loses its lines, not the run.
+pub fn to_stderr(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// The whole report as text: verdicts a suite, port windows, traffic, findings.
@@ -92,8 +98,8 @@ pub fn render(report: &Report) -> String {
     parts.extend(endings(report));
     parts.push(traffic(&report.judgement.metrics));
     parts.extend(findings(report));
-    parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
     parts.push(summary(report));
+    parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
     parts.iter().map(|part| format!("{part}\n")).collect()
 }
 
@@ -168,18 +174,25 @@ fn traffic(metrics: &Metrics) -> String {
 
 fn findings(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    let bad = report.judgement.cases.iter().filter(|case| !case.verdict.passed());
+    let not_run = report.judgement.cases.iter().filter(|case| case.checks.is_empty());
+    let not_run: Vec<&str> = not_run.map(|case| case.planned.case.number.as_str()).collect();
+    let bad = report.judgement.cases.iter().filter(|case| !case.verdict.passed() && !case.checks.is_empty());
     for case in bad {
         lines.push(format!("{} {} {}", word(&case.verdict), case.planned.case, case.planned.title));
-        if case.checks.is_empty() {
-            lines.push(format!("    {}", case.verdict));
-        }
         for check in case.checks.iter().filter(|check| !check.verdict.passed()) {
             lines.push(format!("    {}: {}", check.name, check.verdict));
             if let Verdict::Fail(finding) = &check.verdict {
                 lines.extend(finding.around.iter().map(|record| format!("        {record}")));
             }
         }
+    }
+    if !not_run.is_empty() {
+        lines.push(format!(
+            "{} {} cases were not run: {}",
+            word(&Verdict::unknown("")),
+            not_run.len(),
+            not_run.join(", ")
+        ));
     }
     let system = report.judgement.system.iter().filter(|check| !check.verdict.passed());
     lines.extend(system.map(|check| format!("{} {}: {}", word(&check.verdict), check.name, check.verdict)));
@@ -193,8 +206,10 @@ fn summary(report: &Report) -> String {
             0 => format!("{rung}, no uncertainty beyond the clock"),
             ns => format!("{rung}, uncertainty up to {:.1} ms", *ns as f64 / 1e6),
         });
+    let broken = report.judgement.system.iter().filter(|check| !check.verdict.passed()).count();
+    let broken = if broken > 0 { format!(", {broken} processes did not live and stop") } else { String::new() };
     format!(
-        "{} {} passed, {} failed, {} unknown in {:.1} s; witness: {rung}",
+        "{} {} passed, {} failed, {} unknown{broken} in {:.1} s; witness: {rung}",
         word(&report.judgement.verdict),
         all.passed,
         all.failed,
@@ -206,6 +221,8 @@ fn summary(report: &Report) -> String {
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(head.iter().copied());
+    // As wide as the terminal; where there is none, as wide as it takes.
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -41,7 +41,7 @@ fn persistence(tunnel: &Arc<Tunnel>, number: usize, to: Client) -> Case {
     let sizes = tunnel.sizes;
     let entry = Entry::Client(to, Tun::One);
     let mut judged = checks::failed_over(&tunnel.ports, to, TRIGGER);
-    judged.push(checks::stays_connected(TRIGGER));
+    judged.push(checks::stays_connected_and_closes(TRIGGER));
     judged.push(checks::turns(TRIGGER, 100));
     judged.push(checks::triggered(TRIGGER));
     judged.push(checks::reaches(TRIGGER, tunnel.ports.backend(entry, to)));
@@ -55,6 +55,7 @@ fn persistence(tunnel: &Arc<Tunnel>, number: usize, to: Client) -> Case {
             let client = tunnel.client(&context, TRIGGER, entry);
             let plan = Messages { count: sizes.messages, bytes: 64, period: sizes.message_period };
             let sent = messages(&client, context.seed, 1, plan).await;
+            tunnel.wait_closed(&context, sent.op).await;
             let complete = tunnel.wait_for(&context, &cycle, sent.first_byte, Until::Reopened).await?;
             tunnel.probe_active(&context, to, complete).await;
             Ok(())

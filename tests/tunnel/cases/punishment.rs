@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portwitness::case::{Case, Context, step};
+use portwitness::clients::Deadlines;
 use portwitness::clients::many;
 use portwitness::clients::mix::{MixedTransfer, punishment};
 use portwitness::clients::transfer::{TransferOptions, transfer};
@@ -66,7 +67,10 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
 }
 
 async fn punish(tunnel: &Tunnel, context: &Context, entry: Entry) {
+    // Twenty at once may starve one of them for long; the specification limits no silence, only the whole.
     let client = tunnel.client(context, GROUP, entry);
+    let deadlines = Deadlines { idle: tunnel.sizes.punishment_budget, ..client.deadlines };
+    let client = client.with_deadlines(deadlines);
     let mix = punishment(context.seed, TRANSFERS, tunnel.sizes.punishment_divisor);
     many::concurrent(TRANSFERS, AT_ONCE, |index| {
         let MixedTransfer { bytes, sha256 } = mix[index];

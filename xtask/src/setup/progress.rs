@@ -34,7 +34,7 @@ impl Progress {
         let result = work();
         line(
             if result.is_ok() { "installed" } else { "failed" },
-            &format!("after {:.1} s", start.elapsed().as_secs_f64()),
+            &format!("that, after {:.1} s", start.elapsed().as_secs_f64()),
         );
         result
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::checks::{Endings, StaysConnected};
 
 fn stays() -> Check {
-    Check::StaysConnected(StaysConnected { group: "g".into() })
+    Check::StaysConnected(StaysConnected { group: "g".into(), closes_cleanly: false })
 }
 
 fn accepted() -> Story {
@@ -31,6 +31,27 @@ fn a_connection_that_the_system_closes_has_not() {
         story.end(1, 2000, Outcome::ClosedEarly);
         says(&story.judge(&stays()), "fail", "the system ended it 500.000 ms after the first byte");
     }
+}
+
+#[test]
+fn a_clean_close_is_one_of_both_ends() {
+    let check = Check::StaysConnected(StaysConnected { group: "g".into(), closes_cleanly: true });
+    let with = |changes: &[(TcpState, TcpState)]| {
+        let mut story = accepted();
+        story.end(1, 2000, Outcome::Ok);
+        for (ms, (from, to)) in (2001..).zip(changes) {
+            story.at(ms, Source::Ebpf, socket(5, PORT, Some(LOCAL), *from, *to));
+        }
+        story.judge(&check)
+    };
+    let waits = (TcpState::Established, TcpState::CloseWait);
+    let answers = (TcpState::CloseWait, TcpState::LastAck);
+    assert_eq!(with(&[waits, answers, (TcpState::LastAck, TcpState::Close)]), Verdict::Pass);
+    says(&with(&[waits, (TcpState::CloseWait, TcpState::Close)]), "fail", "reset it after its client's close");
+    says(&with(&[waits]), "fail", "did not close its end");
+    let mut unfinished = accepted();
+    unfinished.end(1, 2000, Outcome::ClosedEarly);
+    says(&unfinished.judge(&check), "unknown", "its close cannot be judged");
 }
 
 #[test]

@@ -32,7 +32,10 @@ fn lost_records_make_it_unknown() {
     says(&story.judge(&stays()), "unknown", "lost");
     let mut earlier = connected();
     earlier.at(900, Source::Ebpf, loss);
-    assert_eq!(earlier.judge(&Check::Coverage), Verdict::Pass, "a loss before the case is no loss of the case");
+    says(&earlier.judge(&stays()), "unknown", "lost");
+    let mut causes = connected();
+    causes.at(900, Source::Ebpf, Event::Loss { probe: "syscall".into(), count: 3, since: Timestamp(0) });
+    assert_eq!(causes.judge(&Check::Coverage), Verdict::Pass, "causes of the past do not matter");
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn without_a_complete_fence_it_is_unknown() {
 fn an_idle_observer_makes_it_unknown() {
     let mut story = Story::new();
     story.operation(1, "g", 1100);
-    says(&story.judge(&Check::Coverage), "unknown", "saw no socket change");
+    says(&story.judge(&Check::Coverage), "unknown", "saw the other end of none");
     says(&Story::new().judge(&Check::Coverage), "unknown", "no client connected");
 }
 
@@ -123,4 +126,23 @@ fn a_system_that_ignores_its_stop_signal_fails() {
     let mut story = connected();
     story.at(7000, Source::Sut, Event::Sut(SutChange::Killed { process: "server".into(), after_ms: 5000 }));
     says(&judge(&History::new(run(), story.records)).verdict, "fail", "ignored the signal for 5000 ms");
+}
+
+#[test]
+fn a_process_that_dies_between_cases_fails_the_run() {
+    let system = |ends: &[SutChange]| {
+        let mut story = connected();
+        story.at(900, Source::Sut, Event::Sut(SutChange::Launched { process: "server".into(), tgid: 5 }));
+        for end in ends {
+            story.at(7000, Source::Sut, Event::Sut(end.clone()));
+        }
+        judge(&History::new(run(), story.records)).system.remove(0).verdict
+    };
+    let stopped = SutChange::Stopped { process: "server".into(), took_ms: 1, status: "exit code 0".into() };
+    assert_eq!(system(std::slice::from_ref(&stopped)), Verdict::Pass);
+    let died = SutChange::Died { process: "server".into(), status: "signal 11".into() };
+    says(&system(&[died, stopped]), "fail", "it died: signal 11");
+    says(&system(&[]), "unknown", "not recorded");
+    let crashed = SutChange::Stopped { process: "server".into(), took_ms: 1, status: "signal 11".into() };
+    says(&system(&[crashed]), "fail", "it ended by signal 11");
 }

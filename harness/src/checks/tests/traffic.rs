@@ -131,7 +131,10 @@ fn turns_are_counted() {
     assert_eq!(with(Some(Iterations { planned: 100, ok: 95 })), Verdict::Pass);
     says(&with(Some(Iterations { planned: 100, ok: 94 })), "fail", "94 of 100 were (94.0 %)");
     says(&with(Some(Iterations { planned: 0, ok: 0 })), "unknown", "no turn");
-    says(&with(None), "unknown", "no turns were counted");
+    says(&with(None), "fail", "none was taken");
+    let turns = Check::Turns(Turns { group: "g".into(), at_least_percent: 95 });
+    says(&ending(Outcome::Refused).judge(&turns), "fail", "refused");
+    says(&ending(Outcome::Cancelled).judge(&turns), "unknown", "cancelled");
 }
 
 #[test]
@@ -146,5 +149,9 @@ fn routing_is_verified_by_who_is_reached() {
     assert_eq!(with("127.0.0.1:1", "abab"), Verdict::Pass, "as far as it got");
     says(&with("127.0.0.1:2", &"ab".repeat(8)), "fail", "reached backend at 127.0.0.1:2");
     says(&with("127.0.0.1:1", "cdcd"), "fail", "no backend saw its bytes");
+    let mut both = ending(Outcome::Ok);
+    both.at(1150, Source::Backend, backend("127.0.0.1:1", &"ab".repeat(8)));
+    both.at(1151, Source::Backend, backend("127.0.0.1:2", &"ab".repeat(8)));
+    says(&both.judge(&check), "fail", "its bytes reached backend at 127.0.0.1:2");
     says(&Story::new().judge(&check), "unknown", "no operation");
 }

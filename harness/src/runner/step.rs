@@ -1,0 +1,70 @@
+//! Carries out the steps of a case: each as a task of its own, with a deadline, ended when the run is interrupted.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Runner;
+use crate::case::{Context, Step};
+use crate::clock::Timestamp;
+use crate::history::{CaseId, Event, OpStep, Record};
+use crate::sut::wait;
+
+/// Operations that were ended record that within this time: all they need is a turn of the runtime.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl Runner<'_> {
+    /// Carries out a step. A panic in it ends the step and nothing else.
+    pub(super) async fn carry_out(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
+        // FNV-1a: every case has a seed of its own, alike in every run with the run's seed.
+        let mixed = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let seed = case.number.bytes().fold(self.seed, mixed);
+        let context = Context { recorder: self.recorder.clone(), seed, generation: self.generation };
+        let from = self.recorder.records(<[Record]>::len);
+        let mut task = tokio::spawn(step(context));
+        let mut interrupt = self.interrupt.clone();
+        let outcome = tokio::select! {
+            ended = &mut task => return match ended {
+                Ok(result) => result.map_err(|error| format!("{error:#}")),
+                Err(error) => {
+                    self.last_words(from).await;
+                    Err(format!("the case panicked: {}", panic_message(error)))
+                }
+            },
+            () = tokio::time::sleep(deadline) => Err(format!("it did not end within {} s", deadline.as_secs())),
+            () = interrupt.wait() => Err("interrupted".into()),
+        };
+        task.abort();
+        // What the task says now is said already.
+        let _ = task.await;
+        self.last_words(from).await;
+        outcome
+    }
+
+    /// Waits until every operation that began has recorded its end: tasks that the step had spawned end a little later.
+    async fn last_words(&self, from: usize) {
+        let all_ended = |records: &[Record]| {
+            let mut open = HashSet::new();
+            for record in &records[from..] {
+                let Event::Operation(operation) = &record.event else { continue };
+                match operation.step {
+                    OpStep::Start { .. } => open.insert(operation.op),
+                    OpStep::End { .. } => open.remove(&operation.op),
+                    _ => false,
+                };
+            }
+            open.is_empty()
+        };
+        wait::until(&self.recorder, Timestamp::now() + LAST_WORDS, all_ended).await;
+    }
+}
+
+fn panic_message(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+            .unwrap_or_else(|| "without a message".into()),
+        Err(error) => error.to_string(),
+    }
+}
