@@ -109,7 +109,7 @@ impl Sut {
             recorder.record(Source::Sut, Event::Sut(launched));
             sut.processes.push(running);
         }
-        // On an error the processes that were started end with `sut`.
+        // On an error, here and above, the processes that were started end with `sut`.
         sut.wait_ready(profile).await?;
         recorder.record(Source::Sut, Event::Sut(SutChange::Ready));
         Ok(sut)
@@ -177,6 +177,13 @@ impl Sut {
             });
             tokio::time::sleep(wait::POLL).await;
         }
+    }
+}
+
+/// However the system ends, after a stop, a start that failed or was interrupted, or a panic: nothing of it lives on.
+impl Drop for Sut {
+    fn drop(&mut self) {
+        self.processes.clear();
         orphans::kill();
     }
 }

@@ -71,11 +71,12 @@ fn after_ctrl_c_twice() {
     let daemon =
         daemon(4, |text| text.replace("fault = \"none\"", "fault = \"ignores-stop\"").replace("[[process]]\n", stop));
     let mut started = started(&daemon);
-    let log = daemon.profile.with_file_name("latest/sut/server.log");
+    let latest = daemon.profile.with_file_name("latest");
+    let says =
+        |file: &str, part: &str| std::fs::read_to_string(latest.join(file)).is_ok_and(|text| text.contains(part));
+    eventually("the first case has begun", || says("history.jsonl", "case_begin"));
     signal(&started, Signal::INT);
-    eventually("the system was asked to stop", || {
-        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("SIGTERM ignored"))
-    });
+    eventually("the system was asked to stop", || says("sut/server.log", "SIGTERM ignored"));
     assert!(daemon.lives());
     let again = Instant::now();
     signal(&started, Signal::INT);

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::profile::{ProcessSpec, StopSignal, StopSpec};
 use super::template::Template;
-use super::{SutError, wait};
+use super::{SutError, orphans, wait};
 use crate::history::SutChange;
 
 /// Process groups that are to be gone when this program ends, however it ends.
@@ -21,13 +21,14 @@ static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// A process that was killed is given up when it is still there after this long.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Kills every process group that is still running: for a second Ctrl-C and for panics.
+/// Kills every process group that is still running, and what left them: for the end that a second Ctrl-C asks for.
 pub fn kill_all() {
     let groups = std::mem::take(&mut *GROUPS.lock().unwrap_or_else(PoisonError::into_inner));
     for group in groups {
         // A group that is gone already is what we want.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    orphans::kill();
 }
 
 /// A process that was launched.
@@ -177,12 +178,21 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Only a process that was never waited for still has its group here.
+        // Only a process that was not waited for still has its group here: the start failed, or a panic.
+        if self.group.is_none() {
+            return;
+        }
         self.kill_group();
+        let deadline = Instant::now() + KILLED_WITHIN;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(wait::POLL);
+        }
     }
 }
 
-/// The kernel kills the process when the thread that launched it dies: a SIGKILL of this program leaves no orphan.
+/// The kernel kills this process, and it alone, when the thread that launched it ends: when this program dies without a
+/// chance to stop the system (SIGKILL), what it launched itself dies too. What that spawned does not: the signal is not
+/// inherited (prctl(2), PR_SET_PDEATHSIG). So a command that is a shell should `exec` its program as the last thing.
 fn die_with_parent(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes two system calls, prctl and getppid, and touches no memory that

@@ -72,3 +72,15 @@ async fn deadlines_of_stubborn_processes_pass_at_the_same_time() {
     });
     assert_eq!(prompt, Some(("p2", true, "exit code 7")), "{changes:?}");
 }
+
+#[tokio::test]
+async fn children_of_a_program_that_adopts_no_orphans_are_its_own() {
+    let (folder, recorder) = (tempfile::tempdir().unwrap(), recorder());
+    let mut own = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let profile = shells(&[PROMPT]);
+    up(&profile, folder.path(), &recorder).await.stop().await;
+    drop(up(&profile, folder.path(), &recorder).await);
+    assert_eq!(own.try_wait().unwrap(), None, "it lives");
+    own.kill().unwrap();
+    own.wait().unwrap();
+}
