@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGKILL: what was recorded is kept, and nobody is left behind.
+//! Ctrl-C, SIGTERM, SIGHUP and SIGKILL: what was recorded is kept, and nobody is left behind.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -60,6 +60,11 @@ fn ctrl_c_keeps_what_was_recorded() {
 #[test]
 fn sigterm_keeps_what_was_recorded() {
     interrupted_by(Signal::TERM);
+}
+
+#[test]
+fn sighup_keeps_what_was_recorded() {
+    interrupted_by(Signal::HUP);
 }
 
 #[test]
