@@ -1,5 +1,8 @@
 //! The profile of a system: its commands, configuration files, ports and deadlines, as TOML.
 
+mod check;
+mod error;
+
 use std::collections::BTreeMap;
 use std::net::AddrParseError;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
+pub use error::{Flaw, ProfileError};
 
 /// A system under test, as its profile describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -120,66 +124,6 @@ pub enum StopSignal {
     Hup,
 }
 
-/// Why a profile cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
-    /// The file cannot be read.
-    #[error(
-        "could not read the profile {path}: {source}; `--sut` takes the name of a built-in profile or the path of a TOML file"
-    )]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The text is not a profile.
-    #[error("the profile {path} is not valid:\n{why}")]
-    Parse {
-        /// Which file, or the name of the built-in profile.
-        path: PathBuf,
-        /// What the parser says, with the line.
-        why: String,
-    },
-    /// It is for another suite.
-    #[error("the profile {name} is for the suite `{found}`, not for `{wanted}`")]
-    OtherSuite {
-        /// The profile's name.
-        name: String,
-        /// The suite that it names.
-        found: String,
-        /// The suite that was to run.
-        wanted: String,
-    },
-    /// A name that is not defined.
-    #[error("the profile {name} has no {what} `{key}`; it has: {known}")]
-    Missing {
-        /// The profile's name.
-        name: String,
-        /// `endpoint`, `setting` or `template variable`.
-        what: &'static str,
-        /// The name that was looked up.
-        key: String,
-        /// The names that there are.
-        known: String,
-    },
-    /// A setting of another type.
-    #[error("the setting `{key}` of the profile {name} must be {wanted}, not `{found}`")]
-    WrongType {
-        /// The profile's name.
-        name: String,
-        /// The setting.
-        key: String,
-        /// The type that is needed.
-        wanted: &'static str,
-        /// What stands there.
-        found: String,
-    },
-    /// `--set` does not read.
-    #[error("`--set {0}` is not KEY=VALUE")]
-    BadOverride(String),
-}
-
 impl Profile {
     /// Reads a profile from a file.
     pub fn load(path: &Path) -> Result<Self, ProfileError> {
@@ -189,11 +133,9 @@ impl Profile {
 
     /// Reads a profile from text; `path` is for messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ProfileError> {
-        let bad = |why: String| ProfileError::Parse { path: path.into(), why };
-        let profile: Self = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
-        if profile.processes.is_empty() || profile.processes.iter().any(|process| process.command.is_empty()) {
-            return Err(bad("every profile needs a [[process]], and every process a `command`".into()));
-        }
+        let profile: Self =
+            toml::from_str(text).map_err(|error| ProfileError::Parse { path: path.into(), why: error.to_string() })?;
+        profile.check().map_err(|flaw| ProfileError::Flawed { path: path.into(), flaw })?;
         Ok(profile)
     }
 
