@@ -79,7 +79,8 @@ pub enum SutError {
     },
     /// Ports that the profile waits for did not listen in time.
     #[error(
-        "{missing} did not listen within {after_ms} ms (listening now: {listening}); the log {log} ends with:\n{tail}"
+        "{missing} did not listen within {after_ms} ms (listening now: {listening}); the log {log} ends with:\n{tail}\n\
+         the history ends with:\n{history}"
     )]
     NeverListened {
         /// The endpoints that did not.
@@ -92,6 +93,14 @@ pub enum SutError {
         log: PathBuf,
         /// The last lines of it.
         tail: String,
+        /// The last records, a line each.
+        history: String,
+    },
+    /// Nobody can tell any more whether the ports listen.
+    #[error("the observer died while the system was starting: {reason}; run again, or use another with `--observer`")]
+    ObserverDied {
+        /// Why.
+        reason: String,
     },
 }
 
@@ -119,7 +128,11 @@ impl Sut {
         let after = Duration::from_millis(profile.ready_deadline_ms);
         let deadline = Instant::now() + after;
         let wanted = profile.listens()?;
+        let mut looked_at = 0;
         loop {
+            if let Some(reason) = wait::observer_died(&self.recorder, &mut looked_at) {
+                return Err(SutError::ObserverDied { reason });
+            }
             if let Some(dead) = self.reap_dead().into_iter().next() {
                 return Err(dead.into_start_error());
             }
@@ -138,6 +151,7 @@ impl Sut {
                     listening,
                     log: process.map(|running| running.log().into()).unwrap_or_default(),
                     tail: process.map(Running::tail).unwrap_or_default(),
+                    history: wait::last_records(&self.recorder),
                 });
             }
             tokio::time::sleep(wait::POLL).await;

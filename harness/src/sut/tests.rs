@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Profile, Sut};
+use super::{Profile, Sut, SutError};
 use crate::clock::RealtimeOffset;
-use crate::history::{Event, Recorder, RunInfo, SutChange};
+use crate::history::{Event, ObserverChange, Recorder, RunInfo, Source, SutChange};
 
 const STUBBORN: &str = "trap \"\" TERM; echo up; while :; do sleep 0.02; done";
 const PROMPT: &str = "trap \"exit 7\" TERM; echo up; while :; do sleep 0.02; done";
@@ -47,6 +47,15 @@ async fn up(profile: &Profile, folder: &Path, recorder: &Recorder) -> Sut {
     sut
 }
 
+/// Shells that should listen, and never do, within 200 ms.
+fn deaf() -> Profile {
+    let mut profile = shells(&[PROMPT]);
+    profile.endpoints.insert("web".into(), "127.0.0.1:9".parse().unwrap());
+    profile.processes[0].listens.push("web".into());
+    profile.ready_deadline_ms = 200;
+    profile
+}
+
 fn changes(recorder: &Recorder) -> Vec<SutChange> {
     let change = |event: &Event| match event {
         Event::Sut(change) => Some(change.clone()),
@@ -83,4 +92,27 @@ async fn children_of_a_program_that_adopts_no_orphans_are_its_own() {
     assert_eq!(own.try_wait().unwrap(), None, "it lives");
     own.kill().unwrap();
     own.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_never_listens_is_told_with_the_end_of_the_history() {
+    let (folder, recorder) = (tempfile::tempdir().unwrap(), recorder());
+    for number in 0..20 {
+        recorder.record(Source::Runner, Event::Note { text: format!("note {number} {}", "é".repeat(300)) });
+    }
+    let error = Sut::start(&deaf(), folder.path(), &recorder).await.err().unwrap().to_string();
+    assert!(error.starts_with("127.0.0.1:9 (`p0`) did not listen within 200 ms"), "{error}");
+    let (_, history) = error.split_once("the history ends with:\n").unwrap();
+    let lines: Vec<&str> = history.lines().collect();
+    assert_eq!(lines.len(), 8, "{error}");
+    assert!(lines[0].contains("note 13 ") && lines[7].contains("\"launched\""), "{error}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 205), "{error}");
+}
+
+#[tokio::test]
+async fn an_observer_that_died_is_to_blame_and_not_the_system() {
+    let (folder, recorder) = (tempfile::tempdir().unwrap(), recorder());
+    recorder.record(Source::Ebpf, Event::Observer(ObserverChange::Died { reason: "no more memory".into() }));
+    let error = Sut::start(&deaf(), folder.path(), &recorder).await.err().unwrap();
+    assert!(matches!(&error, SutError::ObserverDied { reason } if reason == "no more memory"), "{error}");
 }

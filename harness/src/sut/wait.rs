@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Record, Recorder};
+use crate::history::{Event, ObserverChange, Record, Recorder};
 
 /// How often a condition is looked at.
 pub const POLL: Duration = Duration::from_millis(2);
@@ -41,6 +41,34 @@ pub fn list(endpoints: &[Endpoint]) -> String {
         return "nothing".into();
     }
     endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Why an observer died, when one did in the records after the first `looked_at`; that is moved to their end.
+pub(super) fn observer_died(recorder: &Recorder, looked_at: &mut usize) -> Option<String> {
+    recorder.records(|records| {
+        let new = records.get(*looked_at..).unwrap_or_default();
+        *looked_at = records.len();
+        new.iter().find_map(|record| match &record.event {
+            Event::Observer(ObserverChange::Died { reason }) => Some(reason.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// The last eight records as the history's file has them, a line each, of 200 characters at the most.
+pub(super) fn last_records(recorder: &Recorder) -> String {
+    let last = recorder.records(|records| records[records.len().saturating_sub(8)..].to_vec());
+    if last.is_empty() {
+        return "  (it is empty)".into();
+    }
+    let line = |record: &Record| {
+        let line = serde_json::to_string(record).unwrap_or_else(|error| error.to_string());
+        match line.char_indices().nth(200) {
+            Some((end, _)) => format!("  {}...", &line[..end]),
+            None => format!("  {line}"),
+        }
+    };
+    last.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The last twelve lines of a log, of its last 8 KiB at most.
