@@ -1,4 +1,4 @@
-//! Waits for what the observer sees, with a deadline, and shows the last state when it does not come.
+//! Waits for what the observer sees, up to a deadline, and puts into words what an error can show when it did not come.
 
 use std::path::Path;
 use std::time::Duration;
