@@ -14,25 +14,27 @@ use crate::endpoint::Endpoint;
 use crate::history::{Event, Listening, Record, SocketState, Source, TcpState};
 use crate::observers::{Scope, procfs};
 
-/// Listeners may come and go all the time; after this many readings the last one counts.
-const ATTEMPTS: usize = 5;
+/// Listeners may come and go all the time; after this many readings what was in all of them counts.
+const ATTEMPTS: usize = 12;
 
 /// Appends the seeds, amid what the ring holds so far.
 pub(super) fn seed(reader: &mut Reader, scope: &Scope) -> io::Result<()> {
     let mut seen = Vec::new();
-    let mut attempts = 0;
-    let (at, listening) = loop {
+    let mut readings = Vec::new();
+    let (at, seeds) = loop {
         let at = Timestamp::now();
         let listening = procfs::listeners(scope.netns)?;
         reader.drain(|record| seen.push(record));
-        attempts += 1;
-        let moved = seen.iter().any(|record| record.at >= at && edge(record).is_some());
-        if !moved || attempts == ATTEMPTS {
-            break (at, listening);
+        let earlier = seen.iter().take_while(|record| record.at < at);
+        let seeds = without_opened(listening, earlier);
+        if !seen.iter().any(|record| record.at >= at && edge(record).is_some()) {
+            break (at, seeds);
+        }
+        readings.push(seeds);
+        if readings.len() == ATTEMPTS {
+            break (at, in_all(readings));
         }
     };
-    let earlier = seen.iter().take_while(|record| record.at < at);
-    let seeds = without_opened(listening, earlier);
     let mut seen = seen.into_iter().peekable();
     while let Some(record) = seen.next_if(|record| record.at < at) {
         scope.recorder.append(record);
@@ -63,6 +65,18 @@ fn without_opened<'a>(listening: Vec<Listening>, earlier: impl Iterator<Item = &
         None => true,
     };
     listening.into_iter().filter(is_seed).collect()
+}
+
+/// What the last reading shares with each other one: a socket that opened during a reading is in that one at most.
+fn in_all(mut readings: Vec<Vec<Listening>>) -> Vec<Listening> {
+    let mut last = readings.pop().unwrap_or_default();
+    for mut reading in readings {
+        last.retain(|seed| {
+            let known = reading.iter().position(|other| other.local == seed.local);
+            known.map(|known| reading.swap_remove(known)).is_some()
+        });
+    }
+    last
 }
 
 /// A listener that appeared or went.
@@ -115,5 +129,14 @@ mod tests {
         let earlier = [change(9, "127.0.0.1:2", true), change(9, "127.0.0.1:2", false)];
         let seeds = without_opened(vec![listening("127.0.0.1:2")], earlier.iter());
         assert_eq!(seeds, [listening("127.0.0.1:2")]);
+    }
+
+    #[test]
+    fn what_was_not_in_every_reading_is_no_seed() {
+        let [old, passing] = ["127.0.0.1:1", "127.0.0.1:2"].map(listening);
+        let readings =
+            vec![vec![old.clone(), passing.clone()], vec![old.clone()], vec![passing, old.clone(), old.clone()]];
+        assert_eq!(in_all(readings), [old]);
+        assert_eq!(in_all(Vec::new()), []);
     }
 }
