@@ -88,13 +88,13 @@ pub enum SutError {
         /// The deadline, in ms.
         after_ms: u64,
         /// What does listen.
-        listening: String,
+        listening: Box<str>,
         /// The log file of the process that should have.
         log: PathBuf,
         /// The last lines of it.
         tail: String,
         /// The last records, a line each.
-        history: String,
+        history: Box<str>,
     },
     /// Nobody can tell any more whether the ports listen.
     #[error("the observer died while the system was starting: {reason}; run again, or use another with `--observer`")]
@@ -148,10 +148,10 @@ impl Sut {
                 return Err(SutError::NeverListened {
                     missing: missing.join(", "),
                     after_ms: profile.ready_deadline_ms,
-                    listening,
+                    listening: listening.into(),
                     log: process.map(|running| running.log().into()).unwrap_or_default(),
                     tail: process.map(Running::tail).unwrap_or_default(),
-                    history: wait::last_records(&self.recorder),
+                    history: wait::last_records(&self.recorder).into(),
                 });
             }
             tokio::time::sleep(wait::POLL).await;
