@@ -71,7 +71,7 @@ pub enum RunError {
     /// The history could not be written.
     #[error("{0}; free some space or use `--runs DIR`: what was recorded until then is kept")]
     History(Arc<HistoryError>),
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C, SIGTERM or SIGHUP.
     #[error("interrupted")]
     Interrupted,
 }
