@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGTERM, SIGHUP and SIGKILL: what was recorded is kept, and nobody is left behind.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -11,6 +12,15 @@ use crate::support::{Started, eventually, processes_with, suites};
 fn begun(runs: &Path) -> Started {
     let mut command = suites(&["run", "tunnel", "--sut", "reference", "--suite", "tunnel/failover", "--runs"]);
     command.arg(runs).stdout(Stdio::null()).stderr(Stdio::piped());
+    // Where these tests run under nohup, or in the background of a script, a signal may be ignored, and that is inherited.
+    // SAFETY: between fork and exec the closure calls signal(2) alone.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     let started = Started(command.spawn().unwrap());
     let history = runs.join("latest/history.jsonl");
     eventually("the first case has begun", || {
