@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portwitness::case::{Case, Context, step};
-use portwitness::checks::{Check, Judgement, Traffic};
+use portwitness::checks::{Check, Judgement, PortWindow, Traffic};
 use portwitness::clients::payload::Payload;
 use portwitness::clients::{ClientContext, echo};
 use portwitness::observers::ebpf::EbpfSettings;
@@ -81,6 +81,33 @@ async fn one_echo(context: Context, group: &str) {
 
 fn traffic() -> Vec<Check> {
     vec![Check::Traffic(Traffic { group: "echo".into(), planned: 1, at_least: 1, ..Traffic::default() })]
+}
+
+#[test]
+fn a_trigger_that_never_happened_leaves_the_window_unknown() {
+    stage::alone(|| {
+        let window = PortWindow {
+            port: "web".into(),
+            endpoint: "127.0.0.1:7000".parse().unwrap(),
+            trigger: "trigger".into(),
+            closes_within_ms: Some(1000.0),
+            reopens: None,
+        };
+        let trigger =
+            Traffic { group: "trigger".into(), planned: 1, at_least: 1, is_trigger: true, ..Traffic::default() };
+        let checks = vec![Check::PortWindow(window), Check::Traffic(trigger)];
+        let judgement = judged(vec![case("1.1", Duration::from_secs(20), checks, |context| async move {
+            // Nobody listens there: the connect is refused, and no byte is written.
+            let client = ClientContext::new(&context.recorder, "trigger", "127.0.0.1:7009".parse()?);
+            echo::echo(&client, Payload::literal(*b"go")).await;
+            Ok(())
+        })]);
+        let case = &judgement.cases[0];
+        assert_eq!(case.verdict.word(), "unknown", "{case:?}");
+        let says = |name: &str| case.checks.iter().find(|check| check.name == name).unwrap().verdict.to_string();
+        assert!(says("window of web").contains("the trigger never happened"), "{case:?}");
+        assert!(says("traffic of trigger").contains("refused"), "{case:?}");
+    });
 }
 
 #[test]

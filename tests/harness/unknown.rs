@@ -21,8 +21,8 @@ fn a_dead_observer_makes_the_verdict_unknown() {
 }
 
 #[test]
-fn a_trigger_that_never_happened_makes_the_verdict_unknown() {
-    // A system without a second client: nobody listens where the trigger should go.
+fn a_system_that_cannot_be_brought_to_where_a_case_begins_makes_it_unknown() {
+    // A system without a second client. (That a trigger which is refused leaves its case unknown: see `own_suite`.)
     let whole = include_str!("../tunnel/profiles/reference.toml");
     let without = &whole[..whole.find("[[process]]\nname = \"client2\"").unwrap()];
     let folder = tempfile::tempdir().unwrap();
@@ -31,6 +31,8 @@ fn a_trigger_that_never_happened_makes_the_verdict_unknown() {
     let ran = run(&["--sut", path.to_str().unwrap(), "--case", "2.5"]);
     ran.exits_with(97);
     assert_eq!(ran.with("unknown"), ["2.5"], "{}", ran.stderr);
+    let finding = ran.finding("2.5");
+    assert!(finding.contains("these ports do not listen: client 2 tun1"), "{finding}");
 }
 
 #[test]

@@ -66,6 +66,16 @@ impl Client {
     }
 }
 
+impl Entry {
+    /// The direction and the tunnel, as the specification names them: `server-to-client tun1`.
+    pub(crate) fn direction(self) -> String {
+        match self {
+            Self::Server(tun) => format!("server-to-client {}", tun.name()),
+            Self::Client(_, tun) => format!("client-to-server {}", tun.name()),
+        }
+    }
+}
+
 impl Tun {
     pub(crate) const BOTH: [Self; 2] = [Self::One, Self::Two];
 

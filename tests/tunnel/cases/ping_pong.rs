@@ -33,10 +33,7 @@ fn of_client(tunnel: &Arc<Tunnel>, client: Client, first: usize) -> Vec<Case> {
 
 fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Case {
     let sizes = tunnel.sizes;
-    let direction = match entry {
-        Entry::Server(tun) => format!("server-to-client {}", tun.name()),
-        Entry::Client(_, tun) => format!("client-to-server {}", tun.name()),
-    };
+    let direction = entry.direction();
     let mut judged = checks::nothing_moves(&tunnel.ports);
     judged.push(checks::turns(GROUP, AT_LEAST_PERCENT));
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));

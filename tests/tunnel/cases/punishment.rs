@@ -35,10 +35,7 @@ pub(crate) fn cases(tunnel: &Arc<Tunnel>) -> Vec<Case> {
 
 fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Case {
     let sizes = tunnel.sizes;
-    let direction = match entry {
-        Entry::Server(_) => "server-to-client tun1",
-        Entry::Client(..) => "client-to-server tun1",
-    };
+    let direction = entry.direction();
     let scale = match sizes.punishment_divisor {
         1 => String::new(),
         divisor => format!(" of 1/{divisor} size"),
