@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod port_window;
 pub mod routing;
 pub mod slice;
+mod system;
 pub mod traffic;
 pub mod verdict;
 
@@ -20,7 +21,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
-pub use judge::{CaseJudgement, CheckJudgement, Judgement, SuiteJudgement, judge, judge_case};
+pub use judge::{CaseJudgement, CheckJudgement, Judge, Judgement, SuiteJudgement, judge, judge_case, judge_stream};
 pub use port_window::{PortStays, PortWindow, Reopens};
 pub use routing::Routing;
 pub use slice::Slice;

@@ -2,27 +2,33 @@
 //!
 //! Observers, clients, backends and the runner write through a [`Recorder`]; checks read a [`History`].
 
+mod carry;
 mod file;
 mod kernel;
 mod listeners;
 mod operation;
 mod record;
 mod recorder;
+#[cfg(test)]
+mod tests;
 
-pub use file::{FORMAT_VERSION, HistoryError, PlannedCase, RunInfo};
+use std::sync::Arc;
+
+pub use carry::carry;
+pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
 pub use listeners::{Edge, EdgeKind, Listeners, PortTimeline};
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
 };
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
-pub use recorder::Recorder;
+pub use recorder::{Keep, Recorder};
 
 /// A run as it was recorded: what it was, and every record in the order of time.
 #[derive(Clone, Debug)]
 pub struct History {
     /// What was run, on what, by which version.
-    pub run: RunInfo,
+    pub run: Arc<RunInfo>,
     /// In the order of [`Record::at`]; records of one moment stand in the order of arrival.
     pub records: Vec<Record>,
     /// The file broke off within this line (counted from 1); everything before it is here.
@@ -31,8 +37,8 @@ pub struct History {
 
 impl History {
     /// Puts records in the order of time: observers append what the kernel stamped a little earlier.
-    pub fn new(run: RunInfo, mut records: Vec<Record>) -> Self {
+    pub fn new(run: impl Into<Arc<RunInfo>>, mut records: Vec<Record>) -> Self {
         records.sort_by_key(|record| record.at);
-        Self { run, records, cut_at_line: None }
+        Self { run: run.into(), records, cut_at_line: None }
     }
 }

@@ -16,7 +16,7 @@ use crate::backends::{BackendError, Backends};
 use crate::case::Case;
 use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
-use crate::history::{CaseId, Event, History, HistoryError, PlannedCase, Recorder, RunInfo, Source};
+use crate::history::{CaseId, Event, HistoryError, HistoryReader, PlannedCase, Recorder, RunInfo, Source};
 use crate::observers::ObserverError;
 use crate::report::Reporter;
 use crate::store::RunDir;
@@ -98,14 +98,16 @@ pub async fn run(
     };
     let broken_off = runner.everything(plan, settings.observation, place, reporter).await.err();
     let written = runner.recorder.finish().map_err(RunError::History);
-    // The verdicts come from what is stored, as `judge` will give them again; from memory where storing failed.
-    let stored =
-        written.and_then(|()| History::load(&place.history()).map_err(|error| RunError::History(error.into())));
-    let (history, unreadable) = match stored {
-        Ok(stored) => (stored, None),
-        Err(error) => (runner.recorder.history(), Some(error)),
+    // The verdicts come from what is stored, as `judge` will give them again, however much of it there is.
+    let stored = HistoryReader::open(&place.history())
+        .and_then(|reader| checks::judge_stream(Arc::new(info.clone()), reader))
+        .map_err(|error| RunError::History(error.into()));
+    let (judgement, unreadable) = match stored {
+        Ok(judgement) => (judgement, None),
+        Err(error) => (checks::judge(&runner.recorder.history()), Some(error)),
     };
-    Ok(Ran { judgement: checks::judge(&history), run: info, broken_off: unreadable.or(broken_off) })
+    let broken_off = written.err().or(broken_off).or(unreadable);
+    Ok(Ran { judgement, run: info, broken_off })
 }
 
 struct Runner<'a> {
@@ -214,6 +216,7 @@ impl Runner<'_> {
         let fenced = watch.fence();
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
+        self.recorder.settle();
         fenced?;
         if self.interrupt.came() {
             return Err(RunError::Interrupted);

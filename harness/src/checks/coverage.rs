@@ -1,5 +1,7 @@
 //! Was the kernel watched for the whole of the case, without a gap, and to its end?
 
+use std::collections::HashSet;
+
 use super::slice::Slice;
 use super::verdict::Verdict;
 use crate::endpoint::Endpoint;
@@ -52,15 +54,16 @@ pub fn judge(slice: &Slice<'_>) -> Verdict {
         Ok(witness) => witness,
         Err(reason) => return Verdict::unknown(reason),
     };
-    let connected: Vec<(Endpoint, Endpoint)> =
-        slice.operations().iter().filter_map(|op| Some((op.target, op.connect.as_ref()?.local?))).collect();
+    let operations = slice.operations();
+    let connected: HashSet<(u16, Endpoint)> =
+        operations.iter().filter_map(|op| Some((op.target.port(), op.connect.as_ref()?.local?))).collect();
     if connected.is_empty() {
         return Verdict::unknown("no client connected: nothing was there to be seen");
     }
     let seen = |record: &Record| match &record.event {
-        Event::SocketState(change) => connected
-            .iter()
-            .any(|(target, local)| change.local.port() == target.port() && change.remote == Some(*local)),
+        Event::SocketState(change) => {
+            change.remote.is_some_and(|remote| connected.contains(&(change.local.port(), remote)))
+        }
         _ => false,
     };
     if witness.sees_connections && !slice.own().iter().any(seen) {

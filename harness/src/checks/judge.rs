@@ -1,13 +1,17 @@
 //! Judges a whole history: every planned case by the checks that it declared.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::metrics::Metrics;
 use super::port_window::Measured;
 use super::slice::Slice;
+use super::system::System;
 use super::verdict::Verdict;
 use super::{Check, connection};
-use crate::history::{Event, History, ObserverChange, PlannedCase, SutChange};
+use crate::history::{CaseId, Event, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
 
 /// All verdicts of a run, with what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,19 +75,103 @@ pub struct CheckJudgement {
 
 /// Judges everything.
 pub fn judge(history: &History) -> Judgement {
-    let cases: Vec<CaseJudgement> = history.run.cases.iter().map(|case| judge_case(history, case)).collect();
-    let system = judge_system(history);
-    let verdict =
-        Verdict::worst(cases.iter().map(|case| &case.verdict).chain(system.iter().map(|check| &check.verdict)));
-    let metrics = Metrics::sum(cases.iter().map(|case| &case.metrics));
-    let rung = history.records.iter().rev().find_map(|record| match &record.event {
-        Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => Some((rung.clone(), *uncertainty_ns)),
-        _ => None,
-    });
-    // A poll that came late was less certain than the interval promises.
-    let widest = history.records.iter().map(|record| record.uncertainty_ns).max().unwrap_or(0);
-    let rung = rung.map(|(rung, promised)| (rung, widest.max(promised)));
-    Judgement { rung, suites: suites(&cases), cases, system, verdict, metrics }
+    let mut judge = Judge::new(Arc::clone(&history.run));
+    history.records.iter().for_each(|record| judge.take(record.clone()));
+    judge.finish()
+}
+
+/// Judges records as they come, in the order of arrival; fails when they do.
+pub fn judge_stream<E>(
+    run: Arc<RunInfo>,
+    records: impl IntoIterator<Item = Result<Record, E>>,
+) -> Result<Judgement, E> {
+    let mut judge = Judge::new(run);
+    records.into_iter().try_for_each(|record| record.map(|record| judge.take(record)))?;
+    Ok(judge.finish())
+}
+
+/// Judges a history as its records come by, in the order of arrival: what it holds is bounded by one case.
+pub struct Judge {
+    /// The records since the last case ended, and what earlier ones left.
+    history: History,
+    planned: HashMap<CaseId, usize>,
+    cases: Vec<Option<CaseJudgement>>,
+    in_case: bool,
+    system: System,
+    rung: Option<(String, u64)>,
+    widest_ns: u64,
+}
+
+/// Outside of cases, what is held is looked through for what may go when it has grown to so many records.
+const UNSORTED: usize = 1 << 16;
+
+impl Judge {
+    /// Judges the cases that were planned for a run.
+    pub fn new(run: Arc<RunInfo>) -> Self {
+        let planned = run.cases.iter().enumerate().map(|(index, planned)| (planned.case.clone(), index)).collect();
+        let cases = vec![None; run.cases.len()];
+        let history = History::new(run, Vec::new());
+        Self { history, planned, cases, in_case: false, system: System::default(), rung: None, widest_ns: 0 }
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, record: Record) {
+        self.system.take(&record.event);
+        // A poll that came late was less certain than the interval promises.
+        self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
+        let ended = match &record.event {
+            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => {
+                self.rung = Some((rung.clone(), *uncertainty_ns));
+                None
+            }
+            Event::CaseBegin { .. } => {
+                self.in_case = true;
+                None
+            }
+            Event::CaseEnd { case, .. } => self.planned.get(case).copied(),
+            _ => None,
+        };
+        let is_end = matches!(record.event, Event::CaseEnd { .. });
+        if record.event.is_evidence() {
+            self.history.records.push(record);
+        }
+        if let Some(index) = ended {
+            self.judge_case(index);
+        }
+        if is_end {
+            self.in_case = false;
+        }
+        if is_end || (!self.in_case && self.history.records.len() >= UNSORTED) {
+            self.sort();
+            self.history.records = carry(std::mem::take(&mut self.history.records));
+        }
+    }
+
+    /// All verdicts. Cases that have no end are judged by what there is of them.
+    pub fn finish(mut self) -> Judgement {
+        self.sort();
+        for index in 0..self.cases.len() {
+            if self.cases[index].is_none() {
+                self.judge_case(index);
+            }
+        }
+        let cases: Vec<CaseJudgement> = self.cases.into_iter().flatten().collect();
+        let system = self.system.judge();
+        let verdict =
+            Verdict::worst(cases.iter().map(|case| &case.verdict).chain(system.iter().map(|check| &check.verdict)));
+        let metrics = Metrics::sum(cases.iter().map(|case| &case.metrics));
+        let rung = self.rung.map(|(rung, promised)| (rung, self.widest_ns.max(promised)));
+        Judgement { rung, suites: suites(&cases), cases, system, verdict, metrics }
+    }
+
+    fn sort(&mut self) {
+        self.history.records.sort_by_key(|record| record.at);
+    }
+
+    fn judge_case(&mut self, index: usize) {
+        self.sort();
+        self.cases[index] = Some(judge_case(&self.history, &self.history.run.cases[index]));
+    }
 }
 
 fn suites(cases: &[CaseJudgement]) -> Vec<SuiteJudgement> {
@@ -164,55 +252,5 @@ fn carried_out(slice: &Slice<'_>) -> Verdict {
         Some(None) => Verdict::Pass,
         Some(Some(error)) => Verdict::unknown(error),
         None => Verdict::unknown("it has no end in the history: the run broke off in it"),
-    }
-}
-
-fn judge_system(history: &History) -> Vec<CheckJudgement> {
-    let mut checks: Vec<CheckJudgement> = Vec::new();
-    let mut running: Vec<&str> = Vec::new();
-    for record in &history.records {
-        let (process, verdict) = match &record.event {
-            Event::Sut(SutChange::Launched { process, .. }) => {
-                running.push(process);
-                continue;
-            }
-            Event::Sut(SutChange::Stopped { process, status, .. }) => (process, stopped(process, status)),
-            Event::Sut(SutChange::Died { process, status }) => {
-                let seen = format!("it died: {status}");
-                (process, Verdict::fail(format!("`{process}` to live until it is asked to stop"), seen))
-            }
-            Event::Sut(SutChange::Killed { process, after_ms }) => (
-                process,
-                Verdict::fail(
-                    format!("`{process}` to stop on its stop signal"),
-                    format!("it ignored the signal for {after_ms} ms and was killed"),
-                ),
-            ),
-            _ => continue,
-        };
-        running.retain(|launched| launched != process);
-        add(&mut checks, process, verdict);
-    }
-    for process in running {
-        add(&mut checks, process, Verdict::unknown(format!("how `{process}` ended is not recorded")));
-    }
-    checks
-}
-
-/// A process may end by a signal that asks it to (HUP, INT, QUIT, TERM), not by one that says that it is broken.
-fn stopped(process: &str, status: &str) -> Verdict {
-    match status.strip_prefix("signal ") {
-        Some(signal) if !["1", "2", "3", "15"].contains(&signal) => {
-            Verdict::fail(format!("`{process}` to stop in order"), format!("it ended by signal {signal}"))
-        }
-        _ => Verdict::Pass,
-    }
-}
-
-fn add(checks: &mut Vec<CheckJudgement>, process: &str, verdict: Verdict) {
-    let name = format!("{process} lives and stops");
-    match checks.iter_mut().find(|check| check.name == name) {
-        Some(check) => check.verdict = Verdict::worst([&check.verdict, &verdict]),
-        None => checks.push(CheckJudgement { name, verdict }),
     }
 }

@@ -1,13 +1,14 @@
 //! `judge`: the verdicts of a stored run, from its history alone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::CliError;
 use crate::checks;
 use crate::exit_code::Exit;
-use crate::history::History;
+use crate::history::HistoryReader;
 use crate::report::{Report, Reporter, json, terminal};
 use crate::store::RunDir;
 
@@ -25,15 +26,16 @@ pub(super) fn judge(options: &Options) -> Result<Exit, CliError> {
         true => RunDir::open(&options.run_dir).history(),
         false => options.run_dir.clone(),
     };
-    let history = History::load(&path)?;
-    let judgement = checks::judge(&history);
+    let mut reader = HistoryReader::open(&path)?;
+    let run = reader.run().clone();
+    let mut records = 0_usize;
+    let judgement = checks::judge_stream(Arc::new(run.clone()), reader.by_ref().inspect(|_| records += 1))?;
     let mut notes = Vec::new();
-    if let Some(line) = history.cut_at_line {
-        let records = history.records.len();
+    if let Some(line) = reader.cut_at_line() {
         notes.push(format!("{} breaks off in line {line}: judged by the {records} records before it", path.display()));
     }
     let exit = Exit::of(&judgement.verdict);
-    let report = Report { run: history.run, judgement, notes, exit_code: exit as u8 };
+    let report = Report { run, judgement, notes, exit_code: exit as u8 };
     if options.json {
         let mut lines = json::Lines;
         for case in &report.judgement.cases {

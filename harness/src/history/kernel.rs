@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Endpoint, SocketId, Tgid};
@@ -14,7 +15,7 @@ pub struct Process {
     /// Thread.
     pub tid: u32,
     /// Its command name, 15 bytes at most (TASK_COMM_LEN).
-    pub comm: String,
+    pub comm: CompactString,
 }
 
 impl fmt::Display for Process {
@@ -109,7 +110,7 @@ impl TryFrom<u8> for TcpState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Syscall {
     /// `listen`, `bind`, `connect`, `accept`, `accept4`, `close`, `close_range`, `dup2`, `dup3` or `shutdown`.
-    pub name: String,
+    pub name: CompactString,
     /// Entered or left.
     pub phase: SyscallPhase,
     /// The descriptor it was called with.

@@ -84,7 +84,7 @@ impl Listeners {
 }
 
 /// Zero stands for a namespace that the observer cannot tell.
-fn same_netns(one: u32, other: u32) -> bool {
+pub(super) fn same_netns(one: u32, other: u32) -> bool {
     one == other || one == 0 || other == 0
 }
 
@@ -179,26 +179,7 @@ impl PortTimeline {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::history::{Listening, SocketState, Source};
-
-    fn at(text: &str) -> Endpoint {
-        text.parse().unwrap()
-    }
-
-    fn change(ns: u64, socket: u64, local: &str, open: bool) -> Record {
-        let (from, to) = if open { (TcpState::Close, TcpState::Listen) } else { (TcpState::Listen, TcpState::Close) };
-        let event = Event::SocketState(SocketState {
-            socket: SocketId(socket),
-            netns: 1,
-            local: at(local),
-            remote: None,
-            from,
-            to,
-            ipv6_only: false,
-            process: Process::default(),
-        });
-        Record { at: Timestamp(ns), uncertainty_ns: 0, source: Source::Ebpf, event }
-    }
+    use crate::history::tests::{at, opened_at as change, seed};
 
     fn kinds(timeline: &PortTimeline) -> Vec<(u64, EdgeKind)> {
         timeline.edges.iter().map(|edge| (edge.at.0, edge.kind)).collect()
@@ -232,9 +213,8 @@ mod tests {
 
     #[test]
     fn a_seeded_listener_closes_once() {
-        let seed = Event::Listening(Listening { local: at("127.0.0.1:80"), netns: 1, ipv6_only: false, process: None });
-        let seed = Record { at: Timestamp(1), uncertainty_ns: 0, source: Source::Procfs, event: seed };
-        let records = [seed, change(5, 7, "127.0.0.1:80", false), change(6, 8, "127.0.0.1:80", false)];
+        let records =
+            [seed(1, "127.0.0.1:80"), change(5, 7, "127.0.0.1:80", false), change(6, 8, "127.0.0.1:80", false)];
         let timeline = PortTimeline::of(at("127.0.0.1:80"), 1, &records, Timestamp(2), Timestamp(9));
         assert_eq!(timeline.listeners_before, 1);
         assert_eq!(kinds(&timeline), [(5, EdgeKind::Closed)]);

@@ -111,6 +111,13 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether a check may judge by it. System calls only tell people who did what.
+    pub fn is_evidence(&self) -> bool {
+        !matches!(self, Self::Syscall(_))
+    }
+}
+
 /// Which case: the suite's path and the case's number in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CaseId {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use compact_str::CompactString;
 use portwitness_ebpf_common::{
     AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, SocketRecord,
     SyscallRecord,
@@ -87,7 +88,7 @@ fn exit(record: &ProcessRecord) -> ProcessChange {
 
 fn process(header: &Header) -> Process {
     let length = header.comm.iter().position(|byte| *byte == 0).unwrap_or(header.comm.len());
-    let comm = String::from_utf8_lossy(&header.comm[..length]).into_owned();
+    let comm = CompactString::from_utf8_lossy(&header.comm[..length]);
     Process { tgid: Tgid(header.tgid), tid: header.tid, comm }
 }
 

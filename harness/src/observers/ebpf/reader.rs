@@ -21,6 +21,13 @@ use crate::history::{Event, ObserverChange, Record, Recorder, Source, TcpState};
 /// The reader looks at the ring this often by itself, since the programs wake it only when the ring fills up.
 const INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
+/// Records that are appended at once, at the most.
+const BATCH: usize = 256;
+
+/// Entries that are read before the reader looks for orders: more than the largest ring in use can hold (4 MiB), so that a
+/// round reads all that was there when it began, and comes to its end however fast new ones arrive.
+const ROUND: usize = 1 << 17;
+
 const RUN: u8 = 0;
 const PAUSE: u8 = 1;
 const STOP: u8 = 2;
@@ -115,22 +122,34 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Empties the ring; sentinels are noted and left out.
-    pub(super) fn drain(&mut self, mut take: impl FnMut(Record)) {
+    /// Reads what the ring held at the call and some more; records come in batches, sentinels are noted and left out.
+    pub(super) fn drain(&mut self, mut append: impl FnMut(Vec<Record>)) {
         let fence_tid = self.shared.fence_tid.load(Ordering::Relaxed);
-        while let Some(entry) = self.ring.next() {
+        let mut batch = Vec::new();
+        for _ in 0..ROUND {
+            let Some(entry) = self.ring.next() else { break };
             match decode(&entry) {
                 Ok(decoded) => match Sentinel::of(&decoded, fence_tid) {
                     Some(Sentinel::Opened) => {}
-                    Some(Sentinel::Closed) => self.shared.note(decoded.cpu, decoded.record.at),
-                    None => take(decoded.record),
+                    Some(Sentinel::Closed) => {
+                        // Who waits for the sentinel takes it for granted that all that is older is there.
+                        append(std::mem::take(&mut batch));
+                        self.shared.note(decoded.cpu, decoded.record.at);
+                    }
+                    None => batch.push(decoded.record),
                 },
                 Err(garbage) => {
                     tracing::error!("an entry of the ring is not understood: {garbage}");
                     self.shared.garbage.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            // The entry's room in the ring is free again before anybody waits for the disk.
+            drop(entry);
+            if batch.len() == BATCH {
+                append(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+            }
         }
+        append(batch);
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -158,7 +177,7 @@ impl Reader {
             match order {
                 FAIL => return Err(io::Error::other("it was told to fail")),
                 PAUSE => {}
-                _ => self.drain(|record| recorder.append(record)),
+                _ => self.drain(|records| recorder.append_all(records)),
             }
             if order == STOP {
                 return Ok(());

@@ -24,7 +24,7 @@ pub(super) fn seed(reader: &mut Reader, scope: &Scope) -> io::Result<()> {
     let (at, seeds) = loop {
         let at = Timestamp::now();
         let listening = procfs::listeners(scope.netns)?;
-        reader.drain(|record| seen.push(record));
+        reader.drain(|records| seen.extend(records));
         let earlier = seen.iter().take_while(|record| record.at < at);
         let seeds = without_opened(listening, earlier);
         if !seen.iter().any(|record| record.at >= at && edge(record).is_some()) {

@@ -1,0 +1,85 @@
+//! What later cases need of earlier records: which sockets listen, and what became of the observers.
+
+use std::collections::HashMap;
+
+use super::kernel::TcpState;
+use super::listeners::same_netns;
+use super::record::{Event, Record};
+
+/// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
+/// listening socket opened, or that it listened already; the observers' own changes; losses.
+pub fn carry(records: Vec<Record>) -> Vec<Record> {
+    let mut listening = HashMap::new();
+    let mut seeds: Vec<usize> = Vec::new();
+    let mut kept = vec![false; records.len()];
+    for (index, record) in records.iter().enumerate() {
+        match &record.event {
+            Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Listening(_) => seeds.push(index),
+            Event::SocketState(change) if (change.from, change.to) == (TcpState::Close, TcpState::Listen) => {
+                listening.insert(change.socket, index);
+            }
+            Event::SocketState(change) if (change.from, change.to) == (TcpState::Listen, TcpState::Close) => {
+                if listening.remove(&change.socket).is_some() {
+                    continue;
+                }
+                let closed = seeds.iter().position(|seed| {
+                    matches!(&records[*seed].event, Event::Listening(seed)
+                        if seed.local == change.local && same_netns(seed.netns, change.netns))
+                });
+                if let Some(closed) = closed {
+                    seeds.swap_remove(closed);
+                }
+            }
+            _ => {}
+        }
+    }
+    for index in listening.into_values().chain(seeds) {
+        kept[index] = true;
+    }
+    let mut index = kept.into_iter();
+    let mut records = records;
+    records.retain(|_| index.next().unwrap_or(true));
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::history::tests::{at, edge, seed, syscall};
+    use crate::history::{Listeners, ObserverChange, PortTimeline, Source};
+
+    fn event(ns: u64, event: Event) -> Record {
+        Record { at: Timestamp(ns), uncertainty_ns: 0, source: Source::Ebpf, event }
+    }
+
+    #[test]
+    fn only_what_still_listens_is_left() {
+        let stopped = event(6, Event::Observer(ObserverChange::Stopped));
+        let lost = event(7, Event::Loss { probe: "p".into(), count: 1, since: Timestamp(1) });
+        let before = vec![
+            seed(1, "127.0.0.1:80"),
+            seed(1, "127.0.0.1:80"),
+            edge(2, 1, true),
+            edge(3, 1, false),
+            // The kernel gives a freed socket's address to another.
+            edge(4, 1, true),
+            edge(5, 7, false),
+            stopped.clone(),
+            lost.clone(),
+            syscall(8),
+        ];
+        let after = carry(before.clone());
+        assert_eq!(after, [seed(1, "127.0.0.1:80"), edge(4, 1, true), stopped, lost]);
+        assert_eq!(carry(after.clone()), after);
+        let (mut all, mut left) = (Listeners::default(), Listeners::default());
+        before.iter().for_each(|record| all.apply(record));
+        after.iter().for_each(|record| left.apply(record));
+        assert_eq!(all.endpoints(), left.endpoints());
+        let timeline = |records: &[Record]| {
+            PortTimeline::of(at("127.0.0.1:80"), 1, records, Timestamp(9), Timestamp(9)).listeners_before
+        };
+        assert_eq!(timeline(&before), timeline(&after));
+    }
+}
