@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod faults;
+mod load;
 mod observers;
 mod orphans;
 mod own_suite;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use portwitness::clock::{RealtimeOffset, Timestamp};
 use portwitness::endpoint::{Endpoint, Tgid};
-use portwitness::history::{Event, Record, Recorder, RunInfo, SocketState, TcpState};
+use portwitness::history::{Event, PlannedCase, Record, Recorder, RunInfo, SocketState, TcpState};
 use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings, Rung};
 use portwitness::observers::{Observer, Scope, procfs};
 
@@ -121,19 +121,24 @@ impl Watch {
 
 /// This process's children and this thread's namespace, recorded in memory.
 pub(super) fn scope() -> Scope {
-    let netns = procfs::own_netns().unwrap();
-    let run = RunInfo {
+    let run = run_info(Vec::new());
+    let netns = run.netns;
+    Scope { recorder: Recorder::in_memory(run), parent: std::process::id(), netns }
+}
+
+/// A run of these cases in this thread's namespace.
+pub(crate) fn run_info(cases: Vec<PlannedCase>) -> RunInfo {
+    RunInfo {
         suite: "observers".into(),
         sut: "none".into(),
         profile: "quick".into(),
         seed: 0,
-        netns,
+        netns: procfs::own_netns().unwrap(),
         kernel: String::new(),
         version: String::new(),
         realtime: RealtimeOffset::sample(),
-        cases: Vec::new(),
-    };
-    Scope { recorder: Recorder::in_memory(run), parent: std::process::id(), netns }
+        cases,
+    }
 }
 
 /// Every listener that appeared or went, in the order of time.
@@ -153,21 +158,21 @@ pub(super) fn edges(recorder: &Recorder) -> Vec<(Timestamp, SocketState)> {
 }
 
 /// A child process that goes on when it is told to.
-pub(super) struct Actor {
+pub(crate) struct Actor {
     pid: rustix::process::Pid,
     go: File,
     reached: File,
 }
 
 /// The child's side of an [`Actor`].
-pub(super) struct Turn {
+pub(crate) struct Turn {
     go: File,
     reached: File,
 }
 
 impl Turn {
     /// Says that this point was reached, and waits for the word to go on.
-    pub(super) fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.reached.write_all(b".").unwrap();
         self.go.read_exact(&mut [0]).unwrap();
     }
@@ -175,7 +180,7 @@ impl Turn {
 
 impl Actor {
     /// Forks a child that plays `script` and exits with 0, or with 101 when it panics.
-    pub(super) fn fork(script: impl FnOnce(&mut Turn)) -> Self {
+    pub(crate) fn fork(script: impl FnOnce(&mut Turn)) -> Self {
         let (go_read, go_write) = pipe();
         let (reached_read, reached_write) = pipe();
         // SAFETY: this process does nothing beside this test, so no lock is held by a thread that the child lacks.
@@ -191,28 +196,28 @@ impl Actor {
         }
     }
 
-    pub(super) fn tgid(&self) -> Tgid {
+    pub(crate) fn tgid(&self) -> Tgid {
         Tgid(self.pid.as_raw_nonzero().get() as u32)
     }
 
     /// Waits until the actor pauses.
-    pub(super) fn reached(&mut self) {
+    pub(crate) fn reached(&mut self) {
         self.reached.read_exact(&mut [0]).unwrap();
     }
 
     /// Lets it go on.
-    pub(super) fn go(&mut self) {
+    pub(crate) fn go(&mut self) {
         self.go.write_all(b".").unwrap();
     }
 
     /// Waits until it has exited, and returns its exit code.
-    pub(super) fn ended(self) -> Option<i32> {
+    pub(crate) fn ended(self) -> Option<i32> {
         let (_, status) =
             rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::empty()).unwrap().unwrap();
         status.exit_status()
     }
 
-    pub(super) fn kill(self) {
+    pub(crate) fn kill(self) {
         rustix::process::kill_process(self.pid, rustix::process::Signal::KILL).unwrap();
         assert_eq!(self.ended(), None);
     }
