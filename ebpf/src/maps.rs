@@ -25,8 +25,9 @@ pub static TRACKED: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
 #[map]
 pub static SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
 
-/// Ports at which a tracked process has listened: network namespace in the upper half, port in the lower. None is taken
-/// out again, so there is room for all ports of a namespace.
+/// Ports that were asked for, and those at which a tracked process has listened: the connections accepted there are
+/// followed. Network namespace in the upper half, port in the lower. None is taken out again, so there is room for all
+/// ports of a namespace.
 #[map]
 pub static PORTS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
 
@@ -38,9 +39,13 @@ pub static CALLS: HashMap<u32, SyscallRecord> = HashMap::with_max_entries(16384,
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::NONE;
 
-/// The network namespace whose listeners are recorded, whoever owns them.
+/// The observed network namespace.
 #[unsafe(no_mangle)]
 pub static NETNS: Global<u32> = Global::new(0);
+
+/// What is recorded beside the doings of tracked processes: bits `SCOPE_*`.
+#[unsafe(no_mangle)]
+pub static SCOPE: Global<u32> = Global::new(0);
 
 /// The reader is woken when more bytes than these lie unread.
 #[unsafe(no_mangle)]

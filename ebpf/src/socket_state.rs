@@ -7,11 +7,14 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
 use aya_log_ebpf::warn;
-use portwitness_ebpf_common::{AF_INET6, Kind, Probe, SETTING_FENCE_THREAD, SocketRecord, TRACK_ALL};
+use portwitness_ebpf_common::{
+    AF_INET6, Kind, Probe, SCOPE_CONNECTIONS, SCOPE_LISTENERS, SCOPE_PORTS, SETTING_FENCE_THREAD, SocketRecord,
+    TRACK_ALL,
+};
 
 use crate::emit::{count_drop, current, emit, header};
 use crate::kernel::{complete_socket, read, read_socket};
-use crate::maps::{NETNS, PORTS, SOCKETS, setting, tracking};
+use crate::maps::{NETNS, PORTS, SCOPE, SOCKETS, setting, tracking};
 
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
@@ -97,6 +100,12 @@ impl Fields {
     }
 }
 
+/// Whether this bit of the scope is set.
+#[inline(always)]
+fn in_scope(bit: u32) -> bool {
+    SCOPE.load() & bit != 0
+}
+
 /// A socket goes from one state to another; `look` fills in what it is and returns its protocol.
 #[inline(always)]
 fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut SocketRecord) -> Option<u16>) {
@@ -108,7 +117,7 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     // Most transitions on a machine are none of ours, and end here.
     match (change.from, change.to) {
         (CLOSE, LISTEN) | (LISTEN, CLOSE | SYN_RECV) => {}
-        (CLOSE, SYN_SENT) if tracked => {}
+        (CLOSE, SYN_SENT) if tracked || in_scope(SCOPE_CONNECTIONS) => {}
         _ if followed => {}
         _ => return,
     }
@@ -122,13 +131,15 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     // A namespace that cannot be told (0) may be any: then whoever belongs to the run stands for the observed one, the
     // process whose children are followed included.
     let here = if record.netns == 0 { following.is_some() } else { record.netns == NETNS.load() };
-    let observed = here || sentinel;
+    // SAFETY: only the presence of the key counts.
+    let listed = unsafe { PORTS.get(port) }.is_some();
+    let observed = (here && in_scope(SCOPE_LISTENERS)) || (listed && in_scope(SCOPE_PORTS)) || sentinel;
     let wanted = match (change.from, change.to) {
         (CLOSE, LISTEN) => tracked || observed,
         // What a dying process leaves is closed after it ceased to be tracked: its socket is followed still.
         (LISTEN, CLOSE) => tracked || observed || followed,
-        // SAFETY: only the presence of the key counts.
-        (LISTEN, SYN_RECV) => unsafe { PORTS.get(port) }.is_some(),
+        (LISTEN, SYN_RECV) => listed || (here && in_scope(SCOPE_CONNECTIONS)),
+        (CLOSE, SYN_SENT) => tracked || here || followed,
         _ => true,
     };
     if !wanted {

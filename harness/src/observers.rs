@@ -4,6 +4,8 @@ pub mod ebpf;
 pub mod procfs;
 pub mod sock_diag;
 
+use std::collections::BTreeSet;
+
 use crate::history::Recorder;
 
 /// Something that watches.
@@ -17,6 +19,11 @@ pub trait Observer: Send {
 
     /// Switches the recording of causes (system calls) on or off, where the observer has them.
     fn set_causes(&mut self, on: bool) -> Result<(), ObserverError>;
+
+    /// Appends what was lost since the last time, where something was; a fence does so too.
+    fn tell_losses(&mut self) -> Result<(), ObserverError> {
+        Ok(())
+    }
 
     /// Ends the observation: a last fence, then detach.
     fn stop(self: Box<Self>) -> Result<(), ObserverError>;
@@ -53,13 +60,42 @@ pub enum ObserverError {
     },
 }
 
-/// Which processes an observer follows, and where.
+/// What an observer follows, and where.
 #[derive(Clone)]
 pub struct Scope {
     /// Where records go.
     pub recorder: Recorder,
-    /// Children of this process are followed, with everything that they spawn; the process itself is not.
-    pub parent: u32,
-    /// The inode number of the network namespace whose listeners are observed, whoever owns them.
+    /// The inode number of the observed network namespace.
     pub netns: u32,
+    /// What is followed.
+    pub focus: Focus,
+}
+
+/// What an observer follows. A process that is followed is so with its threads and with everything that it spawns; what
+/// it listens at and connects to is recorded in every network namespace, and so are connections to its ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The children of this process, not the process itself, and every listener of the namespace, whoever owns it.
+    Run {
+        /// Its number.
+        parent: u32,
+    },
+    /// The children of this process alone.
+    Children {
+        /// Its number.
+        parent: u32,
+    },
+    /// These processes and their descendants, which are there already, and what listens at the same ports as they do.
+    Processes(Vec<u32>),
+    /// The listeners at these ports of the namespace, whoever owns them, and the connections that they accept.
+    Ports(BTreeSet<u16>),
+    /// Every TCP socket of the namespace.
+    Namespace,
+}
+
+impl Scope {
+    /// What a run observes: the children of the calling process, and the listeners of a network namespace.
+    pub fn of_run(recorder: Recorder, netns: u32) -> Self {
+        Self { recorder, netns, focus: Focus::Run { parent: std::process::id() } }
+    }
 }

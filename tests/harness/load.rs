@@ -45,7 +45,7 @@ impl Stage {
         let netns = run.netns;
         let path = folder.path().join("history.jsonl");
         let recorder = Recorder::create_keeping(&path, run, Keep::Listeners).unwrap();
-        let scope = Scope { recorder: recorder.clone(), parent: std::process::id(), netns };
+        let scope = Scope::of_run(recorder.clone(), netns);
         let settings = EbpfSettings { ring_bytes, causes: true, ..EbpfSettings::default() };
         Self { folder, recorder, observer: Box::new(EbpfObserver::start(scope, settings).unwrap()) }
     }
@@ -202,7 +202,7 @@ fn verdicts(lose: bool) -> Vec<&'static str> {
     let run = run_info(vec![planned]);
     let netns = run.netns;
     let recorder = Recorder::create(&path, run).unwrap();
-    let scope = Scope { recorder: recorder.clone(), parent: std::process::id(), netns };
+    let scope = Scope::of_run(recorder.clone(), netns);
     let settings = EbpfSettings { ring_bytes: 64 << 10, ..EbpfSettings::default() };
     let mut observer = Box::new(EbpfObserver::start(scope, settings).unwrap());
     observer.fence().unwrap();

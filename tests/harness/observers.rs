@@ -2,6 +2,7 @@
 
 mod causes;
 mod connections;
+mod focus;
 mod ladder;
 mod listeners;
 mod processes;

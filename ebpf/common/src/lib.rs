@@ -26,6 +26,13 @@ pub const SETTING_FENCE_THREAD: u32 = 1;
 /// How many settings there are.
 pub const SETTINGS: u32 = 2;
 
+/// Bit of the constant `SCOPE`: every listener of the network namespace is recorded, whoever owns it.
+pub const SCOPE_LISTENERS: u32 = 1;
+/// Bit of the constant `SCOPE`: so is every connection of the namespace.
+pub const SCOPE_CONNECTIONS: u32 = 2;
+/// Bit of the constant `SCOPE`: listeners at the ports of the map `PORTS` are recorded, whoever owns them.
+pub const SCOPE_PORTS: u32 = 4;
+
 /// Value in the map `TRACKED`: the children are followed, the process itself is not.
 pub const TRACK_CHILDREN: u32 = 1;
 /// Value in the map `TRACKED`: the process and its children are followed.

@@ -6,6 +6,7 @@ mod btf;
 mod causes;
 mod decode;
 mod fence;
+mod focus;
 mod kernel;
 mod load;
 mod offsets;
@@ -25,7 +26,7 @@ use self::fence::Sentinels;
 use self::kernel::Kernel;
 use self::load::{Loaded, Wanted};
 use self::reader::{Reader, Shared};
-use super::{Observer, ObserverError, Scope};
+use super::{Focus, Observer, ObserverError, Scope};
 use crate::clock::Timestamp;
 use crate::history::{Event, ObserverChange, Recorder, Source};
 
@@ -88,9 +89,11 @@ impl EbpfObserver {
             return Err(load::lacking("ebpf", lacks, "set ring_bytes to a power of two from 65536"));
         }
         let rungs = settings.rung.map_or(Rung::ALL.to_vec(), |rung| vec![rung]);
-        let wanted = Wanted { ring_bytes: settings.ring_bytes, netns: scope.netns, parent: scope.parent };
+        let wanted = Wanted { ring_bytes: settings.ring_bytes, netns: scope.netns, focus: scope.focus.clone() };
         let kernel = Kernel::look();
+        focus::possible(&wanted.focus, &kernel.offsets)?;
         let (mut loaded, sources) = kernel.load_best(&rungs, &wanted)?;
+        let ports = focus::follow_existing(&mut loaded.ebpf, &scope, &kernel.offsets)?;
 
         let sentinels = Sentinels::start().map_err(io("start the fence's thread"))?;
         loaded.set(SETTING_FENCE_THREAD, sentinels.tid())?;
@@ -98,7 +101,7 @@ impl EbpfObserver {
         let mut reader = Reader { ring: sources.ring, logger: sources.logger, shared: Arc::clone(&shared) };
         let losses = Losses { since: Timestamp::now(), counts: counts(&loaded, &shared)? };
 
-        seed::seed(&mut reader, &scope).map_err(io("read what listens already from /proc"))?;
+        seed::seed(&mut reader, &scope, &ports).map_err(io("read what listens already from /proc"))?;
         let started = ObserverChange::Started {
             rung: loaded.rung.name().into(),
             // The programs stamp in the kernel, at the transition itself.
@@ -130,7 +133,7 @@ impl EbpfObserver {
     pub fn probe() -> Result<Vec<RungProbe>, ObserverError> {
         load::refused()?;
         let kernel = Kernel::look();
-        let wanted = Wanted { ring_bytes: 64 << 10, netns: 0, parent: std::process::id() };
+        let wanted = Wanted { ring_bytes: 64 << 10, netns: 0, focus: Focus::Run { parent: std::process::id() } };
         let lacks = |rung| kernel.load(rung, &wanted).err();
         Ok(Rung::ALL.into_iter().map(|rung| RungProbe { rung, lacks: lacks(rung) }).collect())
     }
@@ -227,6 +230,13 @@ impl Observer for EbpfObserver {
             self.recorder.record(Source::Ebpf, Event::Note { text: warning });
         }
         Ok(())
+    }
+
+    fn tell_losses(&mut self) -> Result<(), ObserverError> {
+        match self.shared.death() {
+            Some(reason) => Err(self.died(reason)),
+            None => self.record_losses(),
+        }
     }
 
     fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {

@@ -1,6 +1,6 @@
 //! What /proc tells: which sockets listen at this moment, and who holds them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +17,88 @@ pub fn own_netns() -> io::Result<u32> {
     netns_of(Path::new("/proc/thread-self"))
 }
 
-/// Every TCP socket that listens in the network namespace with this inode number, IPv4 and IPv6, with its owner where
-/// that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from here.
-pub fn listeners(netns: u32) -> io::Result<Vec<Listening>> {
-    let sockets = listening(&folder_in(netns)?)?;
+/// The inode number of a process's network namespace; an error names the process when there is none, or it may not be
+/// looked at.
+pub fn netns_of_process(process: u32) -> io::Result<u32> {
+    netns_of(&PathBuf::from(format!("/proc/{process}"))).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no process {process}"),
+            _ => format!("process {process} may not be looked at: {error}; run as root"),
+        };
+        io::Error::new(error.kind(), why)
+    })
+}
+
+/// The process that a thread belongs to; a process belongs to itself.
+pub fn process_of(thread: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// Whether a process is there at this moment.
+pub fn is_there(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
+}
+
+/// These processes with all of their descendants that are there at this moment.
+pub fn tree(roots: &[u32]) -> io::Result<BTreeSet<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for process in processes()? {
+        // `PID (comm) STATE PPID ...`, and the name may hold spaces and parentheses (proc_pid_stat(5)).
+        let Ok(stat) = fs::read_to_string(process.join("stat")) else { continue };
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        if let (Some(parent), Some(process)) = (parent, number(&process)) {
+            children.entry(parent).or_default().push(process);
+        }
+    }
+    let mut found = BTreeSet::new();
+    let mut pending = roots.to_vec();
+    while let Some(process) = pending.pop() {
+        if found.insert(process) {
+            pending.extend(children.remove(&process).unwrap_or_default());
+        }
+    }
+    Ok(found)
+}
+
+/// The ports at which any of these processes holds a listening socket of this network namespace.
+pub fn ports_of(netns: u32, processes: &BTreeSet<u32>) -> io::Result<BTreeSet<u16>> {
+    let held: HashSet<u64> = sockets_of(processes);
+    let listening = listening(&folder_in(netns)?)?.into_iter();
+    Ok(listening.filter(|socket| held.contains(&socket.inode)).map(|socket| socket.local_address.port()).collect())
+}
+
+/// The sockets that these processes hold, by inode number, as far as this user may see.
+pub fn sockets_of(processes: &BTreeSet<u32>) -> HashSet<u64> {
+    processes.iter().flat_map(|process| sockets_in(&PathBuf::from(format!("/proc/{process}")))).collect()
+}
+
+/// Ports whose listeners are of interest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortFilter {
+    /// Every port.
+    All,
+    /// These.
+    These(BTreeSet<u16>),
+}
+
+impl PortFilter {
+    fn takes(&self, port: u16) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(ports) => ports.contains(&port),
+        }
+    }
+}
+
+/// The TCP sockets that listen at these ports of the network namespace with this inode number, IPv4 and IPv6, with an
+/// owner where that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from here.
+pub fn listeners(netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
+    if *ports == PortFilter::These(BTreeSet::new()) {
+        return Ok(Vec::new());
+    }
+    let mut sockets = listening(&folder_in(netns)?)?;
+    sockets.retain(|socket| ports.takes(socket.local_address.port()));
     let owners = holders(&sockets.iter().map(|socket| socket.inode).collect());
     Ok(sockets
         .iter()
@@ -85,18 +163,27 @@ fn holders(sockets: &HashSet<u64>) -> HashMap<u64, Process> {
         if found.len() == sockets.len() {
             break;
         }
-        let Ok(descriptors) = fs::read_dir(process.join("fd")) else { continue };
-        let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
-        let inodes = links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-        for inode in inodes.filter(|inode| sockets.contains(inode)) {
+        for inode in sockets_in(&process).filter(|inode| sockets.contains(inode)) {
             found.entry(inode).or_insert_with(|| process_at(&process));
         }
     }
     found
 }
 
+/// The inode numbers of the sockets that a process holds.
+fn sockets_in(process: &Path) -> impl Iterator<Item = u64> + use<> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
+    let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok())
+}
+
+/// The number of a process's folder.
+fn number(folder: &Path) -> Option<u32> {
+    folder.file_name()?.to_str()?.parse().ok()
+}
+
 fn process_at(folder: &Path) -> Process {
-    let tgid = folder.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or_default();
+    let tgid = number(folder).unwrap_or_default();
     let comm = fs::read_to_string(folder.join("comm")).unwrap_or_default();
     Process { tgid: Tgid(tgid), tid: tgid, comm: comm.trim_end().into() }
 }
@@ -113,7 +200,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let local = Endpoint::from(listener.local_addr().unwrap());
-            let seen = listeners(own_netns().unwrap()).unwrap();
+            let seen = listeners(own_netns().unwrap(), &PortFilter::These([local.port()].into())).unwrap();
             let seed = seen.iter().find(|seed| seed.local == local).unwrap();
             assert_eq!(seed.process.as_ref().unwrap().tgid, Tgid(std::process::id()));
             assert_eq!(owner_of(local).unwrap().tgid, Tgid(std::process::id()));
@@ -124,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_namespace_without_processes_is_named() {
-        let error = listeners(1).unwrap_err();
+        let error = listeners(1, &PortFilter::All).unwrap_err();
         assert!(error.to_string().contains("network namespace 1"), "{error}");
     }
 }

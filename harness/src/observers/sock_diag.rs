@@ -2,6 +2,7 @@
 //!
 //! It sees listeners alone, neither connections nor who did it, and each change as late as the next answer.
 
+mod focus;
 mod netlink;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::focus::Picker;
 use self::netlink::{Listener, SockDiag};
 use super::{Observer, ObserverError, Scope, procfs};
 use crate::clock::Timestamp;
@@ -70,6 +72,7 @@ impl SockDiagObserver {
         let mut poller = Poller {
             kernel: SockDiag::open().map_err(io("open a netlink socket"))?,
             netns: scope.netns,
+            picker: Picker::new(scope.focus),
             known: HashMap::new(),
             last_began: Timestamp::now(),
             recorder: scope.recorder.clone(),
@@ -158,6 +161,7 @@ impl Shared {
 struct Poller {
     kernel: SockDiag,
     netns: u32,
+    picker: Picker,
     /// By cookie, which is never used again (net/core/sock_diag.c).
     known: HashMap<u64, Listener>,
     /// When the last complete poll began.
@@ -168,7 +172,7 @@ struct Poller {
 impl Poller {
     fn seed(&mut self) -> std::io::Result<()> {
         self.last_began = Timestamp::now();
-        self.known = self.kernel.listeners()?;
+        self.known = self.listeners()?;
         for seed in self.known.values() {
             let seed = Listening { local: seed.local, netns: self.netns, ipv6_only: seed.ipv6_only, process: None };
             let event = Event::Listening(seed);
@@ -199,9 +203,15 @@ impl Poller {
         })
     }
 
+    fn listeners(&mut self) -> std::io::Result<HashMap<u64, Listener>> {
+        let mut listeners = self.kernel.listeners()?;
+        self.picker.pick(&mut listeners)?;
+        Ok(listeners)
+    }
+
     fn poll(&mut self) -> std::io::Result<()> {
         let began = Timestamp::now();
-        let listeners = self.kernel.listeners()?;
+        let listeners = self.listeners()?;
         let at = Timestamp::now();
         // Seen first now: it may have begun right after the last poll did, and before the answer was complete.
         let uncertainty_ns = at.since(self.last_began).as_nanos() as u64;
@@ -265,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_handover_within_one_poll_leaves_no_gap() {
-        let listener = || Listener { local: "127.0.0.1:1".parse().unwrap(), ipv6_only: false };
+        let listener = || Listener { local: "127.0.0.1:1".parse().unwrap(), ipv6_only: false, inode: 1 };
         let (before, after) =
             (HashMap::from([(1, listener()), (2, listener())]), HashMap::from([(2, listener()), (3, listener())]));
         let seen: Vec<_> = changes(&before, &after).map(|(cookie, _, change)| (cookie, change)).collect();

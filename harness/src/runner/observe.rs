@@ -21,7 +21,11 @@ pub enum Observation {
 impl Observation {
     /// Starts the observer: the children of this process are followed, and the listeners of its network namespace.
     pub fn start(self, recorder: &Recorder) -> Result<Box<dyn Observer>, ObserverError> {
-        let scope = Scope { recorder: recorder.clone(), parent: std::process::id(), netns: recorder.run().netns };
+        self.watch(Scope::of_run(recorder.clone(), recorder.run().netns))
+    }
+
+    /// Starts the observer on any scope.
+    pub fn watch(self, scope: Scope) -> Result<Box<dyn Observer>, ObserverError> {
         Ok(match self {
             Self::Ebpf(settings) => Box::new(EbpfObserver::start(scope, settings)?),
             Self::Sabotaged(settings, how) => Box::new(Sabotaged::new(EbpfObserver::start(scope, settings)?, how)),

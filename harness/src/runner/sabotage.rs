@@ -48,6 +48,10 @@ impl Observer for Sabotaged {
         self.observer.set_causes(on)
     }
 
+    fn tell_losses(&mut self) -> Result<(), ObserverError> {
+        self.observer.tell_losses()
+    }
+
     fn stop(self: Box<Self>) -> Result<(), ObserverError> {
         Box::new(self.observer).stop()
     }

@@ -123,7 +123,7 @@ impl Watch {
 pub(super) fn scope() -> Scope {
     let run = run_info(Vec::new());
     let netns = run.netns;
-    Scope { recorder: Recorder::in_memory(run), parent: std::process::id(), netns }
+    Scope::of_run(Recorder::in_memory(run), netns)
 }
 
 /// A run of these cases in this thread's namespace.

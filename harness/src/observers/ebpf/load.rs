@@ -3,16 +3,17 @@
 use std::error::Error;
 use std::os::unix::fs::MetadataExt;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use portwitness_ebpf_common::{Probe, TRACK_CHILDREN};
+use portwitness_ebpf_common::Probe;
 use rustix::thread::CapabilitySet;
 
+use super::focus;
 use super::kernel::Kernel;
 use super::rung::Rung;
-use crate::observers::ObserverError;
+use crate::observers::{Focus, ObserverError};
 
 /// The programs, or nothing where they could not be built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwitness.bpf.o"));
@@ -20,14 +21,19 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/po
 /// Why `OBJECT` is empty.
 const MISSING: &str = env!("PORTWITNESS_EBPF_MISSING");
 
-/// The probes: the prefix of the programs' names, then the tracepoint's category and name.
-const PROBES: [(&str, &str, &str); 4] = [
+/// A probe: the prefix of its programs' names, then the tracepoint's category and name.
+type ProbeSite = (&'static str, &'static str, &'static str);
+
+/// The probes that follow processes.
+const PROCESS_PROBES: [ProbeSite; 3] = [
     // The first to be attached is the one that tells which process begins, so that no child is missed.
     ("fork", "task", "task_newtask"),
     ("exec", "sched", "sched_process_exec"),
     ("exit", "sched", "sched_process_exit"),
-    ("socket_state", "sock", "inet_sock_set_state"),
 ];
+
+/// The probe that every focus needs.
+const SOCKET_PROBE: ProbeSite = ("socket_state", "sock", "inet_sock_set_state");
 
 /// What every rung is loaded with.
 pub(super) struct Wanted {
@@ -35,8 +41,8 @@ pub(super) struct Wanted {
     pub(super) ring_bytes: u32,
     /// The observed network namespace.
     pub(super) netns: u32,
-    /// The process whose children are followed.
-    pub(super) parent: u32,
+    /// What is followed.
+    pub(super) focus: Focus,
 }
 
 /// Programs that are loaded and attached, for as long as this lives.
@@ -128,9 +134,9 @@ impl Kernel {
 
     fn load_programs(&self, rung: Rung, wanted: &Wanted) -> Result<(Loaded, Sources), Box<dyn Error>> {
         let mut ebpf = self.object(wanted)?;
-        let mut tracked = HashMap::<_, u32, u32>::try_from(ebpf.map_mut("TRACKED").ok_or("no map TRACKED")?)?;
-        tracked.insert(wanted.parent, TRACK_CHILDREN, 0)?;
-        for (probe, category, tracepoint) in PROBES {
+        focus::follow_first(&mut ebpf, wanted)?;
+        let process_probes = if focus::follows_processes(&wanted.focus) { &PROCESS_PROBES[..] } else { &[] };
+        for (probe, category, tracepoint) in process_probes.iter().chain([&SOCKET_PROBE]) {
             self.attach(&mut ebpf, rung, probe, category, tracepoint)
                 .map_err(|error| format!("{category}:{tracepoint}: {}", causes(&error)))?;
         }
@@ -149,6 +155,7 @@ impl Kernel {
             .map_max_entries("EVENTS", wanted.ring_bytes)
             .override_global("OFFSETS", self.offsets.as_bytes(), true)
             .override_global("NETNS", &wanted.netns, true)
+            .override_global("SCOPE", &focus::bits(&wanted.focus), true)
             .override_global("WAKE_ABOVE", &u64::from(wanted.ring_bytes / 8), true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .load(OBJECT)

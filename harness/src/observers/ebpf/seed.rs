@@ -12,18 +12,19 @@ use super::reader::Reader;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::history::{Event, Listening, Record, SocketState, Source, TcpState};
-use crate::observers::{Scope, procfs};
+use crate::observers::Scope;
+use crate::observers::procfs::{self, PortFilter};
 
 /// Listeners may come and go all the time; after this many readings what was in all of them counts.
 const ATTEMPTS: usize = 12;
 
-/// Appends the seeds, amid what the ring holds so far.
-pub(super) fn seed(reader: &mut Reader, scope: &Scope) -> io::Result<()> {
+/// Appends the seeds at these ports, amid what the ring holds so far.
+pub(super) fn seed(reader: &mut Reader, scope: &Scope, ports: &PortFilter) -> io::Result<()> {
     let mut seen = Vec::new();
     let mut readings = Vec::new();
     let (at, seeds) = loop {
         let at = Timestamp::now();
-        let listening = procfs::listeners(scope.netns)?;
+        let listening = procfs::listeners(scope.netns, ports)?;
         reader.drain(|records| seen.extend(records));
         let earlier = seen.iter().take_while(|record| record.at < at);
         let seeds = without_opened(listening, earlier);

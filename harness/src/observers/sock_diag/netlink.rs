@@ -24,6 +24,8 @@ const ATTEMPTS: usize = 100;
 pub(super) struct Listener {
     pub(super) local: Endpoint,
     pub(super) ipv6_only: bool,
+    /// By which /proc names it too.
+    pub(super) inode: u64,
 }
 
 /// A netlink socket; it answers for the namespace in which it was opened.
@@ -107,7 +109,7 @@ fn read(response: &InetResponse) -> (u64, Listener) {
     let id = &response.header.socket_id;
     let ipv6_only = response.nlas.iter().any(|attribute| matches!(attribute, Nla::SkV6Only(true)));
     let local = Endpoint::new(id.source_address, id.source_port);
-    (u64::from_ne_bytes(id.cookie), Listener { local, ipv6_only })
+    (u64::from_ne_bytes(id.cookie), Listener { local, ipv6_only, inode: response.header.inode.into() })
 }
 
 fn invalid(error: netlink_packet_core::DecodeError) -> io::Error {
