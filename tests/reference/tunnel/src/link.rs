@@ -3,18 +3,16 @@
 //! A writer task sends what the streams queue, so a full WebSocket holds the streams back. The reader never waits for a stream: the
 //! credit that a sender needs bounds what a stream's inbox can hold, so one stream that nobody reads cannot stop the others.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+mod table;
 
-use anyhow::{Context as _, bail};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::bail;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, stream::SplitSink, stream::SplitStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, mpsc, oneshot},
+    sync::mpsc,
     task::JoinHandle,
 };
 use tokio_tungstenite::{
@@ -24,8 +22,9 @@ use tokio_tungstenite::{
 
 use crate::{
     frame::{Frame, MAX_FRAME, MAX_PAYLOAD, Role, StreamId},
-    stream::{Inbound, Stream},
+    stream::Stream,
 };
+use table::Table;
 
 /// Credit of a stream in one direction at its start: bytes, counted as [`cost`] counts them, on the way or waiting for the socket.
 pub(crate) const WINDOW: usize = 512 * 1024;
@@ -70,25 +69,7 @@ pub(crate) enum Event {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     outbox: mpsc::Sender<Bytes>,
-    streams: Arc<Mutex<Streams>>,
-}
-
-#[derive(Debug)]
-struct Streams {
-    end: End,
-    next: StreamId,
-    /// Set when the link is lost: nothing can be opened any more.
-    lost: bool,
-    open: HashMap<StreamId, Entry>,
-}
-
-/// The link's side of a stream. Dropping it tells the stream that the other end is done with it.
-#[derive(Debug)]
-struct Entry {
-    inbox: mpsc::UnboundedSender<Inbound>,
-    credit: Arc<Semaphore>,
-    silent: bool,
-    _open: oneshot::Sender<Infallible>,
+    streams: Arc<Mutex<Table>>,
 }
 
 /// The receiving half of a link; its owner runs it.
@@ -107,9 +88,7 @@ impl Link {
     {
         let (sink, messages) = websocket.split();
         let (outbox, queued) = mpsc::channel(OUTBOX);
-        let next = if end == End::Server { 2 } else { 1 };
-        let streams = Streams { end, next, lost: false, open: HashMap::new() };
-        let link = Self { outbox, streams: Arc::new(Mutex::new(streams)) };
+        let link = Self { outbox, streams: Arc::new(Mutex::new(Table::new(end))) };
         let writer = tokio::spawn(async move {
             // The reader sees the end of a broken WebSocket too, and reports it.
             let _ = write(sink, queued).await;
@@ -129,12 +108,7 @@ impl Link {
 
     /// Opens a stream to the backend of `tunnel`; None when the link is lost.
     pub(crate) async fn open(&self, tunnel: &str) -> Option<Stream> {
-        let stream = {
-            let mut streams = self.streams();
-            let id = streams.next;
-            streams.next = id.wrapping_add(2);
-            self.insert(&mut streams, id)?
-        };
+        let stream = self.streams().open(self)?;
         let frame = Frame::Open { stream: stream.id(), tunnel: tunnel.to_owned() };
         self.send_encoded(frame.encode()).await.then_some(stream)
     }
@@ -148,78 +122,16 @@ impl Link {
 
     /// Drops a stream's entry; false when the other end or the loss of the link did so before.
     pub(crate) fn forget(&self, stream: StreamId) -> bool {
-        self.streams().open.remove(&stream).is_some()
+        self.streams().remove(stream)
     }
 
-    fn insert(&self, streams: &mut Streams, id: StreamId) -> Option<Stream> {
-        if streams.lost || streams.open.contains_key(&id) {
-            return None;
-        }
-        let (inbox, inbound) = mpsc::unbounded_channel();
-        let (open, closed) = oneshot::channel();
-        let credit = Arc::new(Semaphore::new(WINDOW));
-        streams.open.insert(id, Entry { inbox, credit: credit.clone(), silent: true, _open: open });
-        Some(Stream::new(id, self.clone(), inbound, credit, closed))
-    }
-
-    fn streams(&self) -> MutexGuard<'_, Streams> {
+    fn streams(&self) -> MutexGuard<'_, Table> {
         // No code panics while it holds the lock, and a table is whole between its operations.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a frame to its stream, or to the owner.
-    fn dispatch(&self, frame: Frame, on_event: &mut impl FnMut(Event)) -> anyhow::Result<()> {
-        let mut streams = self.streams();
-        let end = streams.end;
-        // A stream that is gone here may still be on its way there: frames for unknown streams are no error.
-        let event = match frame {
-            Frame::Open { stream, tunnel } => {
-                if opened_by(stream) == end {
-                    bail!("the other end opened stream {stream}, a number of ours");
-                }
-                let opened =
-                    self.insert(&mut streams, stream).with_context(|| format!("stream {stream} opened twice"))?;
-                Some(Event::Opened(opened, tunnel))
-            }
-            Frame::Data { stream, payload } => streams.open.get_mut(&stream).and_then(|entry| {
-                let _ = entry.inbox.send(Inbound::Data(payload));
-                let first = std::mem::take(&mut entry.silent);
-                (first && opened_by(stream) != end).then_some(Event::FirstData(stream))
-            }),
-            Frame::Finish { stream } => {
-                if let Some(entry) = streams.open.get(&stream) {
-                    let _ = entry.inbox.send(Inbound::Finish);
-                }
-                None
-            }
-            Frame::Credit { stream, amount } => {
-                if let Some(entry) = streams.open.get(&stream) {
-                    let amount = amount as usize;
-                    if entry.credit.available_permits() + amount > WINDOW {
-                        bail!("stream {stream} was given more credit than its window");
-                    }
-                    entry.credit.add_permits(amount);
-                }
-                None
-            }
-            Frame::Close { stream } => {
-                streams.open.remove(&stream);
-                None
-            }
-            Frame::Role(role) if end == End::Client => Some(Event::Role(role)),
-            Frame::Role(_) | Frame::Hello { .. } | Frame::Welcome => bail!("unexpected frame {frame:?}"),
-        };
-        drop(streams);
-        if let Some(event) = event {
-            on_event(event);
-        }
-        Ok(())
-    }
-
     fn lose(&self) {
-        let mut streams = self.streams();
-        streams.lost = true;
-        streams.open.clear();
+        self.streams().lose();
     }
 }
 
@@ -250,7 +162,10 @@ where
     /// When the WebSocket breaks or the other end violates the protocol.
     pub(crate) async fn run(&mut self, mut on_event: impl FnMut(Event)) -> anyhow::Result<()> {
         while let Some(frame) = self.frame().await? {
-            self.link.dispatch(frame, &mut on_event)?;
+            let event = self.link.streams().dispatch(&self.link, frame)?;
+            if let Some(event) = event {
+                on_event(event);
+            }
         }
         Ok(())
     }
@@ -261,10 +176,6 @@ impl<S> Drop for Reader<S> {
         self.link.lose();
         self.writer.abort();
     }
-}
-
-fn opened_by(stream: StreamId) -> End {
-    if stream.is_multiple_of(2) { End::Server } else { End::Client }
 }
 
 /// Sends what is queued, and flushes whenever the queue is empty.
