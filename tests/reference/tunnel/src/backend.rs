@@ -5,7 +5,7 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use tracing::{debug, warn};
 
-use crate::{fault::Faults, stream::Stream, tamper::Tamper};
+use crate::{stream::Stream, tamper::Tampering};
 
 /// Time that a backend has to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ pub(crate) async fn serve(stream: Stream, tunnel: String, address: Option<Socket
         Ok(Ok(tcp)) => {
             let _ = tcp.set_nodelay(true);
             // Data faults are of the way from port to backend, so they act at the port.
-            stream.bridge(tcp, Tamper::new(Faults::default()), pending()).await;
+            stream.bridge(tcp, Tampering::default().stream(), pending()).await;
         }
         Ok(Err(error)) => {
             debug!("backend {address} of {tunnel}: {error}");

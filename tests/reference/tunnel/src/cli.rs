@@ -21,6 +21,13 @@ pub(crate) enum Command {
     Server(ServerConfig),
     /// Hold a WebSocket to the server, and carry this side's tunnels through it
     Client(ClientConfig),
+    /// Hold the listener that is the standard input, and do nothing with it
+    #[command(hide = true)]
+    Hold {
+        /// Process to die with
+        #[arg(long)]
+        parent: u32,
+    },
 }
 
 impl Command {
@@ -29,6 +36,17 @@ impl Command {
         match self {
             Self::Server(config) => config.common.faults(),
             Self::Client(config) => config.common.faults(),
+            Self::Hold { .. } => Faults::default(),
+        }
+    }
+
+    /// Whether this process only starts the one that serves, and starts it again.
+    pub(crate) fn wants_a_supervisor(&self) -> bool {
+        match self {
+            Self::Server(config) => {
+                config.supervised_by.is_none() && config.common.faults().has(Fault::DiesAndRestarts)
+            }
+            _ => false,
         }
     }
 }
@@ -39,6 +57,9 @@ pub(crate) struct ServerConfig {
     /// Address that clients connect their WebSocket to
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) websocket: SocketAddr,
+    /// Process that starts this one again
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) supervised_by: Option<u32>,
     #[command(flatten)]
     pub(crate) common: CommonConfig,
 }

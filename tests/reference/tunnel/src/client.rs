@@ -16,13 +16,12 @@ use tracing::{debug, info};
 use crate::{
     backend,
     cli::ClientConfig,
-    fault::Faults,
     frame::{Frame, Role},
     link::{End, Event, Link, Reader, websocket_config},
     listener::{Accepted, Port},
-    schedule,
+    schedule::{self, Sharing},
     stream::end,
-    tamper::Tamper,
+    tamper::{Tamper, Tampering},
 };
 
 /// Pause between two attempts to reach the server.
@@ -40,6 +39,7 @@ type Uplink = Arc<Mutex<Option<Link>>>;
 pub(crate) async fn run(config: ClientConfig) -> anyhow::Result<()> {
     let uplink = Uplink::default();
     let mut ports = None;
+    let mut was = None;
     loop {
         let (link, mut reader) = connect(&config).await;
         info!("client {} connected to {}", config.id, config.server);
@@ -54,7 +54,7 @@ pub(crate) async fn run(config: ClientConfig) -> anyhow::Result<()> {
                     let address = config.common.backend(&tunnel);
                     tokio::spawn(backend::serve(stream, tunnel, address));
                 }
-                Event::Role(role) => play(role, ports, &config),
+                Event::Role(role) => play(role, was.replace(role), ports, &config),
                 Event::FirstData(_) => {}
             })
             .await;
@@ -100,19 +100,19 @@ async fn greet(config: &ClientConfig) -> anyhow::Result<(Link, Reader<MaybeTlsSt
 }
 
 fn open_ports(config: &ClientConfig, uplink: &Uplink) -> anyhow::Result<Vec<Port>> {
-    let faults = config.common.faults();
+    let tampering = Tampering::new(config.common.faults());
     let open = |tunnel| {
-        let uplink = uplink.clone();
-        Port::open(tunnel, move |accepted| {
+        let (uplink, tampering) = (uplink.clone(), tampering.clone());
+        Port::open(tunnel, Sharing::Alone, move |accepted| {
             let link = uplink.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            tokio::spawn(serve(accepted, link, faults));
+            tokio::spawn(serve(accepted, link, tampering.stream()));
         })
     };
     config.common.listen.iter().map(open).collect()
 }
 
 /// Carries one connection through a port of this client; without a server the connection ends.
-async fn serve(accepted: Accepted, link: Option<Link>, faults: Faults) {
+async fn serve(accepted: Accepted, link: Option<Link>, tamper: Tamper) {
     let tunnel = accepted.tunnel.clone();
     let (tcp, over) = accepted.into_parts();
     let stream = match link {
@@ -120,15 +120,18 @@ async fn serve(accepted: Accepted, link: Option<Link>, faults: Faults) {
         None => None,
     };
     match stream {
-        Some(stream) => stream.bridge(tcp, Tamper::new(faults), over).await,
+        Some(stream) => stream.bridge(tcp, tamper, over).await,
         None => end(tcp).await,
     }
 }
 
-/// Does with the ports what the new role asks for.
-fn play(role: Role, ports: &[Port], config: &ClientConfig) {
+/// Does with the ports what the new role asks for; `was` is the one before, if any.
+fn play(role: Role, was: Option<Role>, ports: &[Port], config: &ClientConfig) {
     info!("client {} is {}", config.id, if role == Role::Active { "active" } else { "standby" });
-    let faults = config.common.faults();
+    let mut faults = config.common.faults();
+    if was != Some(Role::Active) {
+        faults = faults.at_first_activation();
+    }
     for (index, port) in ports.iter().enumerate() {
         match role {
             Role::Active => port.follow(schedule::active_port(index, faults)),

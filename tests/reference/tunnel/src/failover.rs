@@ -17,7 +17,7 @@ use crate::{
     frame::{Frame, Role, StreamId},
     link::Link,
     listener::Port,
-    schedule,
+    schedule, supervisor,
 };
 
 /// Number of a client, as its `--id` says.
@@ -35,7 +35,8 @@ pub(crate) struct Failover {
 struct State {
     clients: BTreeMap<ClientId, Link>,
     active: Option<ClientId>,
-    ports: Vec<Port>,
+    /// The listeners of each port.
+    ports: Vec<Vec<Port>>,
     /// Set from a trigger to the close: a second trigger in between changes the outcome, not the time.
     pending: bool,
 }
@@ -46,9 +47,9 @@ impl Failover {
         Self { state: Arc::default(), timeout, faults }
     }
 
-    /// Adds a port of the server.
-    pub(crate) fn add_port(&self, port: Port) {
-        self.state().ports.push(port);
+    /// Adds a port of the server, by its listeners. Only the first of them moves at failover.
+    pub(crate) fn add_port(&self, listeners: Vec<Port>) {
+        self.state().ports.push(listeners);
     }
 
     /// Adds a client; false when one with this number is here already.
@@ -101,8 +102,7 @@ impl Failover {
             None => info!("failover: client {client} is active, none was"),
         }
         let failover = self.clone();
-        // The first activation is no failover: a fault of the reopening waits for one, so that a system can be brought there.
-        let faults = if before.is_none() { self.faults.without(Fault::NoReopen) } else { self.faults };
+        let faults = if before.is_none() { self.faults.at_first_activation() } else { self.faults };
         let first = !std::mem::replace(&mut state.pending, true);
         let trigger = trigger.filter(|_| self.faults.has(Fault::DropsTrigger)).zip(state.clients.get(&client).cloned());
         tokio::spawn(async move {
@@ -118,10 +118,16 @@ impl Failover {
 
     /// The second moment of a failover.
     fn close(&self, faults: Faults) {
+        if faults.has(Fault::DiesAndRestarts) {
+            std::process::exit(supervisor::RESTART);
+        }
         let mut state = self.state();
         state.pending = false;
-        for (index, port) in state.ports.iter().enumerate() {
-            port.fail_over(schedule::server_port(index, self.timeout, faults));
+        for (index, listeners) in state.ports.iter().enumerate() {
+            let mut steps = schedule::server_port(index, self.timeout, faults);
+            for listener in listeners {
+                listener.fail_over(std::mem::take(&mut steps));
+            }
         }
         for (client, link) in &state.clients {
             let role = if state.active == Some(*client) { Role::Active } else { Role::Standby };

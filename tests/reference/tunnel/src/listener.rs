@@ -1,4 +1,4 @@
-//! One listening port: accepts connections, and closes and reopens as its schedule says.
+//! One listener of a port: accepts connections, and closes and reopens as its schedule says.
 
 use std::{collections::VecDeque, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,14 +10,18 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{cli::Tunnel, schedule::Step};
+use crate::{
+    cli::Tunnel,
+    keeper::Keeper,
+    schedule::{Place, Sharing, Step},
+};
 
 /// Connections that the kernel may hold for us before we accept them.
 const BACKLOG: u32 = 1024;
 /// Pause before we try again what the system refused: a port that is taken, a descriptor that is missing.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A handle on a port; its task ends with the last handle.
+/// A handle on a listener; its task ends with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     orders: mpsc::UnboundedSender<Order>,
@@ -55,15 +59,27 @@ impl Port {
     ///
     /// # Errors
     /// When the port cannot be opened; the error names the address.
-    pub(crate) fn open(tunnel: &Tunnel, on_accept: impl Fn(Accepted) + Send + 'static) -> anyhow::Result<Self> {
-        let listener = listen(tunnel.address).with_context(|| {
+    pub(crate) fn open(
+        tunnel: &Tunnel,
+        sharing: Sharing,
+        on_accept: impl Fn(Accepted) + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let listener = listen(tunnel.address, sharing).with_context(|| {
             format!("cannot listen on {} for {}: free that port or choose another", tunnel.address, tunnel.name)
         })?;
         info!("listening on {} for {}", tunnel.address, tunnel.name);
+        let keeper = match sharing {
+            Sharing::WithChild => {
+                Some(Keeper::start(&listener).context("cannot start a child process that holds the listener")?)
+            }
+            Sharing::Alone | Sharing::ReusePort => None,
+        };
         let (orders, received) = mpsc::unbounded_channel();
         let task = PortTask {
             tunnel: tunnel.name.as_str().into(),
             address: tunnel.address,
+            sharing,
+            keeper,
             listener: Some(listener),
             steps: VecDeque::new(),
             wake: None,
@@ -85,9 +101,10 @@ impl Port {
 }
 
 /// Opens a listening socket with SO_REUSEADDR: the port may be full of connections that have just ended.
-pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(sharing == Sharing::ReusePort)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -95,6 +112,9 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct PortTask {
     tunnel: Arc<str>,
     address: SocketAddr,
+    sharing: Sharing,
+    /// Who else holds the listener.
+    keeper: Option<Keeper>,
     /// None while the port is closed: dropping a listener is what closes its port.
     listener: Option<TcpListener>,
     /// Steps to come after `wake`.
@@ -147,19 +167,26 @@ impl PortTask {
                     self.wake = Some(Instant::now() + pause);
                     return;
                 }
-                Step::Open => match listen(self.address) {
+                Step::Open(place) => match self.open(place) {
                     Ok(listener) => {
                         self.listener = Some(listener);
-                        info!("reopened {} of {}", self.address, self.tunnel);
+                        info!("reopened {} of {}", place.of(self.address), self.tunnel);
                     }
                     Err(error) => {
-                        warn!("cannot reopen {} of {}, trying on: {error}", self.address, self.tunnel);
-                        self.steps.push_front(Step::Open);
+                        warn!("cannot reopen {} of {}, trying on: {error}", place.of(self.address), self.tunnel);
+                        self.steps.push_front(step);
                         self.wake = Some(Instant::now() + RETRY);
                         return;
                     }
                 },
             }
+        }
+    }
+
+    fn open(&self, place: Place) -> io::Result<TcpListener> {
+        match &self.keeper {
+            Some(keeper) => keeper.listener(),
+            None => listen(place.of(self.address), self.sharing),
         }
     }
 }

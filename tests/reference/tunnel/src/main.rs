@@ -10,14 +10,18 @@ mod client;
 mod failover;
 mod fault;
 mod frame;
+mod keeper;
 mod link;
 mod listener;
+mod resources;
 mod schedule;
 mod server;
 mod stream;
+mod supervisor;
 mod tamper;
 
 use std::{
+    future::pending,
     io::{self, IsTerminal as _},
     process::ExitCode,
 };
@@ -60,10 +64,23 @@ async fn main() -> ExitCode {
 /// Runs the role asked for until it fails or a signal asks it to stop.
 async fn run(command: Command, faults: Faults) -> anyhow::Result<()> {
     let stop = stop_requested(faults)?;
+    if command.wants_a_supervisor() {
+        info!("stopping on {}", supervisor::run(stop).await?);
+        return Ok(());
+    }
     let role = async {
         match command {
-            Command::Server(config) => server::run(config).await,
+            Command::Server(config) => {
+                if let Some(parent) = config.supervised_by {
+                    keeper::die_with(parent)?;
+                }
+                server::run(config).await
+            }
             Command::Client(config) => client::run(config).await,
+            Command::Hold { parent } => {
+                keeper::die_with(parent)?;
+                pending().await
+            }
         }
     };
     tokio::select! {

@@ -1,6 +1,9 @@
 //! What a port does at failover, as a list of steps; the port faults are other lists.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use crate::fault::{Fault, Faults};
 
@@ -12,74 +15,90 @@ pub(crate) enum Step {
     /// Stay as it is for this long.
     Wait(Duration),
     /// Listen again.
-    Open,
+    Open(Place),
+}
+
+/// Where a port listens again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At its own address.
+    Home,
+    /// At its own address, with 1000 added to its number.
+    OtherPort,
+    /// At another loopback address: the last byte of an IPv4 one has its highest bit flipped, so 127.0.0.11 becomes 127.0.0.139.
+    OtherAddress,
+}
+
+impl Place {
+    /// The address of this place, for a port whose own is `home`.
+    pub(crate) fn of(self, home: SocketAddr) -> SocketAddr {
+        match (self, home.ip()) {
+            (Self::Home, _) => home,
+            (Self::OtherPort, ip) => (ip, home.port().wrapping_add(1000)).into(),
+            (Self::OtherAddress, IpAddr::V4(ip)) if ip.is_loopback() => {
+                let [a, b, c, d] = ip.octets();
+                (Ipv4Addr::new(a, b, c, d ^ 0x80), home.port()).into()
+            }
+            (Self::OtherAddress, _) => (Ipv4Addr::new(127, 0, 0, 139), home.port()).into(),
+        }
+    }
+}
+
+/// How a port holds its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Alone.
+    Alone,
+    /// Together with a child process, which keeps it when the port closes.
+    WithChild,
+    /// Alone, beside other listeners on the same address (SO_REUSEPORT).
+    ReusePort,
 }
 
 /// Steps of the server's port number `index`, counted from 0.
 pub(crate) fn server_port(index: usize, timeout: Duration, faults: Faults) -> Vec<Step> {
-    let mut steps = close_for(faults.reopen_delay(timeout));
-    if faults.has(Fault::NeverCloses) {
-        steps.clear();
+    let pause = faults.reopen_delay(timeout);
+    match (faults.on(), index) {
+        (Some(Fault::NeverCloses), _) | (Some(Fault::NeverClosesOne), 1) => Vec::new(),
+        (Some(Fault::NoReopen), 1) => vec![Step::Close],
+        (Some(Fault::ReopensElsewhere), 0) => close_for(pause, Place::OtherPort),
+        (Some(Fault::ReopensOtherAddress), 0) => close_for(pause, Place::OtherAddress),
+        (Some(Fault::Flaps), 0) => {
+            let mut steps = close_for(pause, Place::Home);
+            steps.push(Step::Wait(Duration::from_millis(300)));
+            steps.extend(close_for(Duration::from_millis(200), Place::Home));
+            steps
+        }
+        _ => close_for(pause, Place::Home),
     }
-    if faults.has(Fault::NoReopen) && index == 1 {
-        steps.truncate(1);
+}
+
+/// How the server's port number `index`, counted from 0, holds its listeners: one each.
+pub(crate) fn server_listeners(index: usize, faults: Faults) -> &'static [Sharing] {
+    match (faults.on(), index) {
+        (Some(Fault::SharedByChild), 0) => &[Sharing::WithChild],
+        (Some(Fault::ReuseportStays), 0) => &[Sharing::ReusePort, Sharing::ReusePort],
+        _ => &[Sharing::Alone],
     }
-    if faults.has(Fault::Flaps) && index == 0 {
-        steps.push(Step::Wait(Duration::from_millis(300)));
-        steps.extend(close_for(Duration::from_millis(200)));
-    }
-    steps
 }
 
 /// Steps of each port of a client that is standby now.
 pub(crate) fn standby_port(timeout: Duration, faults: Faults) -> Vec<Step> {
-    close_for(faults.reopen_delay(timeout))
+    close_for(faults.reopen_delay(timeout), Place::Home)
 }
 
 /// Steps of port number `index`, counted from 0, of the client that is active now: none, unless a fault says otherwise.
 pub(crate) fn active_port(index: usize, faults: Faults) -> Vec<Step> {
-    if faults.has(Fault::MovesActive) && index == 1 { close_for(Duration::from_millis(300)) } else { Vec::new() }
+    if faults.has(Fault::MovesActive) && index == 1 {
+        close_for(Duration::from_millis(300), Place::Home)
+    } else {
+        Vec::new()
+    }
 }
 
-fn close_for(pause: Duration) -> Vec<Step> {
-    vec![Step::Close, Step::Wait(pause), Step::Open]
+fn close_for(pause: Duration, place: Place) -> Vec<Step> {
+    vec![Step::Close, Step::Wait(pause), Step::Open(place)]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUT: Duration = Duration::from_millis(2500);
-
-    fn with(fault: Fault) -> Faults {
-        Faults::new(Some(fault))
-    }
-
-    #[test]
-    fn correct_ports_close_once_for_the_timeout() {
-        let expected = vec![Step::Close, Step::Wait(TIMEOUT), Step::Open];
-        for index in 0..2 {
-            assert_eq!(server_port(index, TIMEOUT, Faults::default()), expected);
-            assert_eq!(active_port(index, Faults::default()), []);
-        }
-        assert_eq!(standby_port(TIMEOUT, Faults::default()), expected);
-    }
-
-    #[test]
-    fn early_reopening_keeps_half_a_second() {
-        let early = with(Fault::ReopensEarly);
-        assert_eq!(standby_port(TIMEOUT, early)[1], Step::Wait(Duration::from_secs(1)));
-        assert_eq!(server_port(0, Duration::from_secs(1), early)[1], Step::Wait(Duration::from_millis(500)));
-    }
-
-    #[test]
-    fn each_fault_touches_its_own_port() {
-        assert_eq!(server_port(0, TIMEOUT, with(Fault::NoReopen)).len(), 3);
-        assert_eq!(server_port(1, TIMEOUT, with(Fault::NoReopen)), [Step::Close]);
-        assert_eq!(server_port(0, TIMEOUT, with(Fault::Flaps)).iter().filter(|step| **step == Step::Close).count(), 2);
-        assert_eq!(server_port(1, TIMEOUT, with(Fault::Flaps)).len(), 3);
-        assert_eq!(server_port(0, TIMEOUT, with(Fault::NeverCloses)), []);
-        assert_eq!(active_port(0, with(Fault::MovesActive)), []);
-        assert_eq!(active_port(1, with(Fault::MovesActive)).len(), 3);
-    }
-}
+mod tests;

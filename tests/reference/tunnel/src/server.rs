@@ -14,12 +14,14 @@ use crate::{
     backend,
     cli::ServerConfig,
     failover::Failover,
-    fault::{Fault, Faults},
+    fault::Fault,
     frame::Frame,
     link::{End, Event, Link, websocket_config},
     listener::{Accepted, Port, listen},
+    resources::{Resources, refuse},
+    schedule::{Sharing, server_listeners},
     stream::swallow,
-    tamper::Tamper,
+    tamper::{Tamper, Tampering},
 };
 
 /// Time that a client has for the WebSocket handshake and its hello.
@@ -32,19 +34,23 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(config: ServerConfig) -> anyhow::Result<()> {
     let faults = config.common.faults();
     let failover = Failover::new(config.common.reconnect_timeout_secs, faults);
-    let websocket = listen(config.websocket).with_context(|| {
+    let websocket = listen(config.websocket, Sharing::Alone).with_context(|| {
         format!("cannot listen on {} for clients: free that port or choose another", config.websocket)
     })?;
     info!("listening on {} for clients", config.websocket);
     if faults.has(Fault::NeverListens) {
         warn!("fault never-listens: the tunnel ports stay closed");
     } else {
-        for tunnel in &config.common.listen {
-            let routes = failover.clone();
-            let port = Port::open(tunnel, move |accepted| {
-                tokio::spawn(serve(accepted, routes.route(), faults));
-            })?;
-            failover.add_port(port);
+        let (tampering, resources) = (Tampering::new(faults), Resources::new(faults));
+        for (index, tunnel) in config.common.listen.iter().enumerate() {
+            let open = |sharing: &Sharing| {
+                let (routes, tampering, resources) = (failover.clone(), tampering.clone(), resources.clone());
+                Port::open(tunnel, *sharing, move |accepted| {
+                    tokio::spawn(serve(accepted, routes.route(), tampering.stream(), resources.clone()));
+                })
+            };
+            let listeners = server_listeners(index, faults).iter().map(open).collect::<anyhow::Result<_>>()?;
+            failover.add_port(listeners);
         }
     }
 
@@ -68,17 +74,19 @@ pub(crate) async fn run(config: ServerConfig) -> anyhow::Result<()> {
 }
 
 /// Carries one connection through a port of the server.
-async fn serve(accepted: Accepted, route: Option<Link>, faults: Faults) {
+async fn serve(accepted: Accepted, route: Option<Link>, tamper: Tamper, resources: Resources) {
     let tunnel = accepted.tunnel.clone();
     let (tcp, over) = accepted.into_parts();
+    let Some(share) = resources.admit(&tcp) else { return refuse(tcp) };
     let stream = match route {
         Some(link) => link.open(&tunnel).await,
         None => None,
     };
     match stream {
-        Some(stream) => stream.bridge(tcp, Tamper::new(faults), over).await,
+        Some(stream) => stream.bridge(tcp, tamper, over).await,
         None => swallow(tcp, over).await,
     }
+    share.give_back().await;
 }
 
 /// Serves one client from its handshake to its end.

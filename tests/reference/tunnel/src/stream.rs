@@ -4,20 +4,20 @@ use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{BufMut as _, Bytes};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
     sync::{Semaphore, mpsc, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::debug;
 
 use crate::{
     frame::{Frame, HEADER, MAX_PAYLOAD, StreamId, data_buffer},
     link::{Link, MAX_COST, WINDOW, cost},
-    tamper::Tamper,
+    tamper::{Flow, Tamper},
 };
 
 /// How long a connection that ends early may take to hand over what it has, and to hear the peer's own end.
@@ -119,7 +119,7 @@ impl Stream {
 async fn upload(
     id: StreamId,
     link: &Link,
-    socket: ReadHalf<'_>,
+    mut socket: ReadHalf<'_>,
     credit: &Semaphore,
     mut tamper: Tamper,
 ) -> io::Result<()> {
@@ -142,18 +142,32 @@ async fn upload(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
-        if length == 0 {
-            link.send(Frame::Finish { stream: id }).await;
-            return Ok(());
+        let mut frame = buffer.into_inner();
+        let mut payload = frame.split_off(HEADER);
+        let flow = if length == 0 {
+            payload = tamper.rest();
+            Flow::End
+        } else {
+            tamper.pass(&mut payload)
+        };
+        if let Flow::After(pause) = flow {
+            sleep(pause).await;
         }
-        if let Some(spent) = permit.split(cost(length)) {
-            spent.forget();
+        if !payload.is_empty() {
+            if let Some(spent) = permit.split(cost(payload.len())) {
+                spent.forget();
+            }
+            frame.unsplit(payload);
+            if !link.send_encoded(frame.freeze()).await {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
         drop(permit);
-        let mut buffer = buffer.into_inner();
-        tamper.pass(&mut buffer[HEADER..]);
-        if !link.send_encoded(buffer.freeze()).await {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        if flow == Flow::End {
+            link.send(Frame::Finish { stream: id }).await;
+            // A stream that a fault ends may have more to read: closing over it would be a reset.
+            discard(&mut socket).await;
+            return Ok(());
         }
     }
 }
@@ -191,8 +205,9 @@ async fn download(
 pub(crate) async fn swallow(mut tcp: TcpStream, over: impl Future<Output = ()>) {
     tokio::select! {
         () = discard(&mut tcp) => {}
-        () = over => end(tcp).await,
+        () = over => {}
     }
+    end(tcp).await;
 }
 
 /// Sends an end of file, and takes what the peer still sends for a while: closing at once would reset the connection instead.
@@ -202,7 +217,7 @@ pub(crate) async fn end(mut tcp: TcpStream) {
     }
 }
 
-async fn discard(tcp: &mut TcpStream) {
+async fn discard(socket: &mut (impl AsyncRead + Unpin)) {
     let mut scratch = [0; 4096];
-    while matches!(tcp.read(&mut scratch).await, Ok(1..)) {}
+    while matches!(socket.read(&mut scratch).await, Ok(1..)) {}
 }
