@@ -1,5 +1,6 @@
-//! `cargo xtask`: sets up, builds, runs, tests and lints the project.
+//! `cargo xtask`: sets up, builds, runs, tests, measures and lints the project.
 
+mod bench;
 mod lint;
 mod run;
 mod setup;
@@ -16,6 +17,9 @@ const USAGE: &str = "usage: cargo xtask <command>
   setup         install what is missing: eBPF toolchain, bpf-linker, Python venv with the real tunnel
   run [args]    setup, build, then `suites run` with these arguments (try: cargo xtask run --help)
   test [args]   setup, then `cargo test` on the whole workspace with these arguments
+  bench [NAME...] [--quick]
+                setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
+                where missing); without a NAME the tables are written to BENCHMARKS.md
   lint          format, clippy, import rules, file rules
 
 exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed; else that of the program that was run";
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         (Some("setup"), []) => setup::run(&workspace),
         (Some("run"), args) => run::run(&workspace, args),
         (Some("test"), args) => test::run(&workspace, args),
+        (Some("bench"), args) => bench::run(&workspace, args),
         (Some("lint"), []) => lint::run(&workspace),
         (Some("help" | "-h" | "--help"), _) => {
             println!("{USAGE}");

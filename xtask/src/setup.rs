@@ -21,6 +21,9 @@ use tunnel::{Tunnel, missing_python};
 /// Debian's compiler with `core` for eBPF; `rust-src` on rustup's nightly does as well.
 const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
+/// What benchmarks compare with: packages of Debian, each with a program of its own name.
+const PEERS: [&str; 3] = ["bpftrace", "strace", "iperf3"];
+
 /// Sets up and says a line about everything.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     install(workspace, &Progress::all())?;
@@ -30,6 +33,22 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
 /// Sets up and speaks only of what was missing.
 pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<()> {
     install(workspace, &Progress::news()).context("set-up failed")
+}
+
+/// Installs those programs that a benchmark compares with and that are missing. One that cannot be had is left out of the
+/// comparison, so a failure is a note.
+pub(crate) fn peers(workspace: &Workspace) {
+    let why = "a benchmark compares with it";
+    let missing = |name: &&str| !std::env::split_paths(&path()).any(|folder| folder.join(name).is_file());
+    let packages: Vec<_> = PEERS.into_iter().filter(missing).map(|name| Package { name, why }).collect();
+    let progress = Progress::news();
+    if let Err(error) = apt::install(workspace, &packages, &progress) {
+        progress.note(&format!("not compared: {error:#}"));
+    }
+}
+
+fn path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
 }
 
 fn install(workspace: &Workspace, progress: &Progress) -> anyhow::Result<()> {

@@ -1,0 +1,40 @@
+//! The observers of portwitness, as the benchmarks start them.
+
+use portwitness::clock::RealtimeOffset;
+use portwitness::history::{Recorder, RunInfo};
+use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings};
+use portwitness::observers::{ObserverError, Scope, procfs};
+
+/// The size of the ring in bytes that the goals are meant for.
+pub(crate) const RING: u32 = 1 << 20;
+
+/// What a recorder is told of a run that is none.
+pub(crate) fn run_info() -> RunInfo {
+    RunInfo {
+        suite: "bench".into(),
+        sut: "none".into(),
+        profile: "none".into(),
+        seed: 0,
+        netns: procfs::own_netns().unwrap_or(0),
+        kernel: String::new(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        realtime: RealtimeOffset::sample(),
+        cases: Vec::new(),
+    }
+}
+
+/// A recorder without a file.
+pub(crate) fn nowhere() -> Recorder {
+    Recorder::in_memory(run_info())
+}
+
+/// Follows the children of `parent`, and the listeners of this network namespace.
+pub(crate) fn scope(recorder: &Recorder, parent: u32) -> Scope {
+    Scope { recorder: recorder.clone(), parent, netns: recorder.run().netns }
+}
+
+/// Starts the eBPF observer on them.
+pub(crate) fn ebpf(recorder: &Recorder, parent: u32, causes: bool) -> Result<Box<EbpfObserver>, ObserverError> {
+    let settings = EbpfSettings { ring_bytes: RING, causes, ..EbpfSettings::default() };
+    EbpfObserver::start(scope(recorder, parent), settings).map(Box::new)
+}
