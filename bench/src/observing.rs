@@ -3,7 +3,7 @@
 use portwitness::clock::RealtimeOffset;
 use portwitness::history::{Recorder, RunInfo};
 use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings};
-use portwitness::observers::{ObserverError, Scope, procfs};
+use portwitness::observers::{Focus, ObserverError, Scope, procfs};
 
 /// The size of the ring in bytes that the goals are meant for.
 pub(crate) const RING: u32 = 1 << 20;
@@ -30,7 +30,7 @@ pub(crate) fn nowhere() -> Recorder {
 
 /// Follows the children of `parent`, and the listeners of this network namespace.
 pub(crate) fn scope(recorder: &Recorder, parent: u32) -> Scope {
-    Scope { recorder: recorder.clone(), parent, netns: recorder.run().netns }
+    Scope { recorder: recorder.clone(), netns: recorder.run().netns, focus: Focus::Run { parent } }
 }
 
 /// Starts the eBPF observer on them.

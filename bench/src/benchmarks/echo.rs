@@ -10,6 +10,7 @@ use crate::size::Size;
 use crate::stats::ratios;
 use crate::watcher::program;
 use crate::work::listen::Storm;
+use crate::work::{FIRST_PORT, poll};
 use crate::worker::Worker;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -88,13 +89,13 @@ fn worker(how: &str, bytes: u64) -> anyhow::Result<Sample> {
 fn iperf3(bytes: u64) -> anyhow::Result<Sample> {
     let mut both = Sample { cpu_s: 0.0, wall_s: 0.0 };
     for direction in [&[][..], &["--reverse"]] {
-        let port = crate::work::FIRST_PORT.to_string();
+        let port = FIRST_PORT.to_string();
         let mut server = Command::new("iperf3")
             .args(["--server", "--one-off", "--port", &port])
             .stdout(std::process::Stdio::null())
             .spawn()
             .context("cannot start iperf3")?;
-        let result = wait_for_port(crate::work::FIRST_PORT).and_then(|()| {
+        let result = wait_for_port(FIRST_PORT).and_then(|()| {
             let mut client = Command::new("iperf3");
             client.args(["--client", "127.0.0.1", "--json", "--port", &port, "--bytes", &bytes.to_string()]);
             client.args(["--length", "256K"]).args(direction).output().context("cannot start iperf3")
@@ -122,8 +123,7 @@ fn iperf3(bytes: u64) -> anyhow::Result<Sample> {
 /// Waits until somebody listens there, without connecting: the server ends after its first client.
 fn wait_for_port(port: u16) -> anyhow::Result<()> {
     for _ in 0..500 {
-        let listening = portwitness::observers::procfs::listeners(portwitness::observers::procfs::own_netns()?)?;
-        if listening.iter().any(|listener| listener.local.port() == port) {
+        if poll::listening()?.contains(&port) {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(10));

@@ -76,7 +76,7 @@ fn answers(port: u16) -> bool {
 }
 
 /// The ports of /proc/net/tcp that listen (state 0A, include/net/tcp_states.h).
-fn listening() -> anyhow::Result<BTreeSet<u16>> {
+pub(crate) fn listening() -> anyhow::Result<BTreeSet<u16>> {
     let table = std::fs::read_to_string("/proc/self/net/tcp")?;
     let port = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
