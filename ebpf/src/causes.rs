@@ -11,6 +11,7 @@ use portwitness_ebpf_common::{
 use crate::emit::{count_drop, current, emit, header};
 use crate::kernel::is_socket;
 use crate::maps::{CALLS, is_tracked, setting};
+use crate::socket_state::numbered;
 
 /// Where the arguments of a call begin in the record of its sys_enter tracepoint, and its result in that of sys_exit:
 /// behind the common fields and the call's number (kernel/trace/trace_syscalls.c).
@@ -52,6 +53,9 @@ pub fn exit_call(ctx: TracePointContext) -> u32 {
     call.phase = PHASE_EXIT;
     call.header = header(Kind::Syscall);
     record(call);
+    if call.call == Call::Listen as u8 {
+        numbered(tid);
+    }
     0
 }
 

@@ -91,9 +91,19 @@ pub fn read_socket(socket: u64, record: &mut SocketRecord) -> Option<u16> {
     record.netns = common.netns();
     record.flags = common.flags();
     record.remote_port = u16::from_be(common.half(offset!(sk_dport)));
-    // Not skc_num: that one is 0 already when a listener with an automatic port closes.
-    record.local_port = u16::from_be(read(socket, offset!(inet_sport))?);
+    record.local_port = port_of(socket)?;
     read(socket, offset!(sk_protocol))
+}
+
+/// The socket's own port, where that can be read.
+#[inline(always)]
+pub fn port_of(socket: u64) -> Option<u16> {
+    let field = offset!(inet_sport);
+    if field == UNKNOWN {
+        return None;
+    }
+    // Not skc_num: that one is 0 already when a listener with an automatic port closes.
+    read(socket, field).map(u16::from_be)
 }
 
 /// Fills in what a tracepoint's own record does not tell: namespace and flags.

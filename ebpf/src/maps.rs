@@ -3,7 +3,7 @@
 use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use portwitness_ebpf_common::{Offsets, Probe, SETTINGS as SETTING_COUNT, SyscallRecord, TRACK_ALL};
+use portwitness_ebpf_common::{Offsets, Probe, SETTINGS as SETTING_COUNT, SocketRecord, SyscallRecord, TRACK_ALL};
 
 /// Every record, in the order of reservation; the size is set by user space.
 #[map]
@@ -34,6 +34,10 @@ pub static PORTS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);
 /// System calls in progress, by thread, as they were recorded at their entry.
 #[map]
 pub static CALLS: HashMap<u32, SyscallRecord> = HashMap::with_max_entries(16384, 0);
+
+/// Listeners whose port the kernel has still to choose, by the thread that is in listen(2).
+#[map]
+pub static UNNUMBERED: HashMap<u32, SocketRecord> = HashMap::with_max_entries(1024, 0);
 
 /// Where things lie in this kernel's structures.
 #[unsafe(no_mangle)]

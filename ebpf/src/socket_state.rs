@@ -8,13 +8,13 @@ use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
 use aya_log_ebpf::warn;
 use portwitness_ebpf_common::{
-    AF_INET6, Kind, Probe, SCOPE_CONNECTIONS, SCOPE_LISTENERS, SCOPE_PORTS, SETTING_FENCE_THREAD, SocketRecord,
+    AF_INET6, Call, Kind, Probe, SCOPE_CONNECTIONS, SCOPE_LISTENERS, SCOPE_PORTS, SETTING_FENCE_THREAD, SocketRecord,
     TRACK_ALL,
 };
 
 use crate::emit::{count_drop, current, emit, header};
-use crate::kernel::{complete_socket, read, read_socket};
-use crate::maps::{NETNS, PORTS, SCOPE, SOCKETS, setting, tracking};
+use crate::kernel::{complete_socket, port_of, read, read_socket};
+use crate::maps::{CALLS, NETNS, PORTS, SCOPE, SOCKETS, UNNUMBERED, is_tracked, setting, tracking};
 
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
@@ -159,8 +159,37 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     record.socket = change.socket;
     record.from = change.from;
     record.to = change.to;
+    if change.to == LISTEN && record.local_port == 0 && hold(tid, &record) {
+        return;
+    }
     // A lost sentinel is provoked again, and nothing of the run went with it.
     if !emit(&record) && !sentinel {
+        count_drop(Probe::SocketState);
+    }
+}
+
+/// listen(2) on a socket that was never bound: it listens before it has a port (inet_csk_listen_start, Linux 6.18), so the
+/// record waits for the end of the call, where that is watched; else it goes out with port 0.
+#[inline(always)]
+fn hold(tid: u32, record: &SocketRecord) -> bool {
+    // SAFETY: the value is looked at at once, and only this thread writes it.
+    let listens = unsafe { CALLS.get(tid) }.is_some_and(|call| call.call == Call::Listen as u8);
+    listens && UNNUMBERED.insert(tid, record, 0).is_ok()
+}
+
+/// The thread's listen(2) is over: the listener that waited for its port has it.
+#[inline(always)]
+pub fn numbered(tid: u32) {
+    // SAFETY: the value is copied at once, and only this thread writes it.
+    let Some(record) = (unsafe { UNNUMBERED.get(tid) }) else { return };
+    let mut record = *record;
+    let _ = UNNUMBERED.remove(tid);
+    record.local_port = port_of(record.socket).unwrap_or(0);
+    let port = u64::from(record.netns) << 32 | u64::from(record.local_port);
+    if is_tracked(record.header.tgid) && PORTS.insert(port, 1, 0).is_err() {
+        count_drop(Probe::Ports);
+    }
+    if !emit(&record) {
         count_drop(Probe::SocketState);
     }
 }

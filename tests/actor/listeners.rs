@@ -169,9 +169,10 @@ pub(crate) fn unaccepted(script: &Script) {
 /// A listener of MPTCP has one of TCP underneath.
 pub(crate) fn mptcp(script: &Script) {
     let protocol = rustix::net::Protocol::from_raw(MPTCP.try_into().unwrap());
-    if socket(AddressFamily::INET, SocketType::STREAM, Some(protocol)).is_err() {
-        return script.skip("no MPTCP (net.mptcp.enabled)");
-    }
+    match socket(AddressFamily::INET, SocketType::STREAM, Some(protocol)) {
+        Ok(probe) => script.close(probe),
+        Err(error) => return script.skip(format!("no MPTCP: {error} (net.mptcp.enabled)")),
+    };
     one(script, Plan { protocol: Some(protocol), ..Plan::at("127.0.0.1:7012") });
 }
 

@@ -15,8 +15,10 @@ use std::process::ExitCode;
 use crate::programs::Continuation;
 use crate::script::Script;
 
+type Scenario = (&'static str, fn(&Script));
+
 /// What it can play.
-const SCENARIOS: [(&str, fn(&Script)); 40] = [
+const SCENARIOS: [Scenario; 40] = [
     ("plain", listeners::plain),
     ("again", listeners::again),
     ("reuse-port", listeners::reuse_port),

@@ -9,3 +9,4 @@ mod processes;
 mod reliability;
 mod seeds;
 pub(crate) mod stage;
+mod truth;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use procfs::FromBufReadSI;
 use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 
+use super::sock_diag::netlink;
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
 
@@ -92,23 +93,38 @@ impl PortFilter {
 }
 
 /// The TCP sockets that listen at these ports of the network namespace with this inode number, IPv4 and IPv6, with an
-/// owner where that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from here.
+/// owner where that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from /proc: that is
+/// asked of sock_diag(7), where it answers.
 pub fn listeners(netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
     if *ports == PortFilter::These(BTreeSet::new()) {
         return Ok(Vec::new());
     }
-    let mut sockets = listening(&folder_in(netns)?)?;
+    let folder = folder_in(netns)?;
+    let mut sockets = listening(&folder)?;
     sockets.retain(|socket| ports.takes(socket.local_address.port()));
+    let ipv6_only = ipv6_only(&folder, &sockets);
     let owners = holders(&sockets.iter().map(|socket| socket.inode).collect());
     Ok(sockets
         .iter()
         .map(|socket| Listening {
             local: Endpoint::from(socket.local_address),
             netns,
-            ipv6_only: false,
+            ipv6_only: ipv6_only.contains(&socket.inode),
             process: owners.get(&socket.inode).cloned(),
         })
         .collect())
+}
+
+/// Those of these sockets that take no IPv4 connections although they are at a wildcard of IPv6, by inode number.
+fn ipv6_only(folder: &Path, sockets: &[TcpNetEntry]) -> HashSet<u64> {
+    let wildcard = |socket: &TcpNetEntry| socket.local_address.is_ipv6() && socket.local_address.ip().is_unspecified();
+    if !sockets.iter().any(wildcard) {
+        return HashSet::new();
+    }
+    netlink::ipv6_only(&folder.join("ns/net")).unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether listeners at [::] that are there already take IPv4 connections is not known");
+        HashSet::new()
+    })
 }
 
 /// Who listens at `endpoint` in the calling thread's network namespace, or at a wildcard that covers it.

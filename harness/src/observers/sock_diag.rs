@@ -3,7 +3,7 @@
 //! It sees listeners alone, neither connections nor who did it, and each change as late as the next answer.
 
 mod focus;
-mod netlink;
+pub(super) mod netlink;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

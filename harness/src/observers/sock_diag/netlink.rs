@@ -1,7 +1,11 @@
 //! Lists the listening TCP sockets of this network namespace over netlink (sock_diag(7)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
@@ -10,6 +14,7 @@ use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::endpoint::Endpoint;
 
@@ -26,6 +31,23 @@ pub(super) struct Listener {
     pub(super) ipv6_only: bool,
     /// By which /proc names it too.
     pub(super) inode: u64,
+}
+
+/// The IPv6-only ones among the listening sockets of a network namespace, by inode number; `namespace` is its file below
+/// /proc. Another namespace than the calling thread's takes CAP_SYS_ADMIN.
+pub(in crate::observers) fn ipv6_only(namespace: &Path) -> io::Result<HashSet<u64>> {
+    let file = File::open(namespace)?;
+    let own = std::fs::metadata("/proc/thread-self/ns/net")?.ino() == file.metadata()?.ino();
+    let ask = || {
+        if !own {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        }
+        SockDiag::open()?.listeners()
+    };
+    // A thread enters a namespace for good, so it is one that ends.
+    let answer = std::thread::scope(|scope| scope.spawn(ask).join());
+    let found = answer.unwrap_or_else(|_| Err(io::Error::other("the thread that asked panicked")))?;
+    Ok(found.into_values().filter(|listener| listener.ipv6_only).map(|listener| listener.inode).collect())
 }
 
 /// A netlink socket; it answers for the namespace in which it was opened.
