@@ -17,7 +17,7 @@ pub(crate) enum Fault {
     ClosesLate,
     /// Server and clients: ports reopen 1.5 s too early, but not before 0.5 s after their close
     ReopensEarly,
-    /// Server and clients: ports reopen 2 s too late
+    /// Server and clients: ports reopen 3 s too late
     ReopensLate,
     /// Server: tun1's port reopens on another port, its own + 1000
     ReopensElsewhere,
@@ -128,7 +128,7 @@ impl Faults {
             Some(Fault::ReopensEarly) => {
                 timeout.saturating_sub(Duration::from_millis(1500)).max(Duration::from_millis(500))
             }
-            Some(Fault::ReopensLate) => timeout + Duration::from_secs(2),
+            Some(Fault::ReopensLate) => timeout + Duration::from_secs(3),
             _ => timeout,
         }
     }

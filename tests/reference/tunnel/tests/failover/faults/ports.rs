@@ -119,7 +119,7 @@ fn reopens_late() {
     let late = watch.finish(&[MOVES, MOVES, MOVES, MOVES, STAYS, STAYS, STAYS]);
     for port in [system.server_port(1), system.server_port(2), system.client_port(1, 1), system.client_port(1, 2)] {
         let (_, pause) = late.pause(port);
-        assert!(pause > Duration::from_millis(2990), "{port} reopened after {pause:?}");
+        assert!(pause > Duration::from_millis(3990), "{port} reopened after {pause:?}");
     }
     for port in [system.server_port(1), system.client_port(2, 2)] {
         let (pause, _) = correct.pause(port);
