@@ -97,6 +97,12 @@ impl Watch {
 }
 
 impl Seen {
+    /// How long after `start` a port can have closed at the latest.
+    pub(crate) fn closed_after(&self, address: SocketAddr, start: Instant) -> Duration {
+        let (_, phases) = self.0.iter().find(|(own, _)| *own == address).unwrap();
+        phases[1].first - start
+    }
+
     /// For how long a port was in its second phase: at least, and at the most, as the looks can tell.
     pub(crate) fn pause(&self, address: SocketAddr) -> (Duration, Duration) {
         let (_, phases) = self.0.iter().find(|(own, _)| *own == address).unwrap();

@@ -2,46 +2,61 @@
 
 use std::{
     net::SocketAddr,
-    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     TIMEOUT,
     ports::{Watch, children, descriptors, eventually, listener, sockets},
-    system::{SOON, System, connect, echo, ended, is_open, wait_closed, wait_open},
+    system::{SOON, System, connect, echo, ended},
 };
 
-/// For how long a port stays closed at the first activation.
-fn pause(system: &System) -> Duration {
-    let _trigger = system.trigger(1);
-    let closed = wait_closed(system.server_port(1));
-    wait_open(system.server_port(1)) - closed
+/// Listeners of a port that closes and reopens at a failover.
+const MOVES: &[usize] = &[1, 0, 1];
+/// Listeners of a port that does not.
+const STAYS: &[usize] = &[1];
+
+/// The server's two ports, client 1's, client 2's, and the WebSocket's.
+fn all_ports(system: &System) -> [SocketAddr; 7] {
+    [
+        system.server_port(1),
+        system.server_port(2),
+        system.client_port(1, 1),
+        system.client_port(1, 2),
+        system.client_port(2, 1),
+        system.client_port(2, 2),
+        system.websocket_port(),
+    ]
 }
 
 #[test]
 fn closes_late() {
     let system = System::start(111, TIMEOUT, Some("closes-late"));
+    let watch = Watch::start(&all_ports(&system));
+    let mut swallowed = connect(system.server_port(1));
     let start = Instant::now();
     let _trigger = system.trigger(1);
-    for address in [system.server_port(1), system.server_port(2), system.client_port(2, 1), system.client_port(2, 2)] {
-        let late = wait_closed(address) - start;
-        assert!(late > Duration::from_millis(1500), "{address} closed after {late:?}");
+    assert!(ended(&mut swallowed, SOON));
+    let late = start.elapsed();
+    assert!(late > Duration::from_millis(1590), "connections ended after {late:?}");
+    let seen = watch.finish(&[MOVES, MOVES, STAYS, STAYS, MOVES, MOVES, STAYS]);
+    for port in [system.server_port(1), system.server_port(2), system.client_port(2, 1), system.client_port(2, 2)] {
+        let late = seen.closed_after(port, start);
+        assert!(late > Duration::from_millis(1590), "{port} closed after {late:?}");
+        let (least, most) = seen.pause(port);
+        assert!(least < Duration::from_millis(1500) && most > Duration::from_millis(990), "{port} was closed {most:?}");
     }
-    let closed = Instant::now();
-    let pause = wait_open(system.server_port(1)) - closed;
-    assert!(pause > Duration::from_millis(700), "the port reopened after {pause:?}");
 }
 
 #[test]
 fn never_closes() {
     let system = System::start(117, TIMEOUT, Some("never-closes"));
+    let watch = Watch::start(&all_ports(&system));
     let mut swallowed = connect(system.server_port(1));
     let _trigger = system.trigger(1);
-    wait_closed(system.client_port(2, 1));
     assert!(ended(&mut swallowed, SOON), "connections end as ever");
-    wait_open(system.client_port(2, 1));
     assert_eq!(echo(&mut connect(system.server_port(1)), b"open"), b"open");
+    watch.finish(&[STAYS, STAYS, STAYS, STAYS, MOVES, MOVES, STAYS]);
 }
 
 #[test]
@@ -102,10 +117,14 @@ fn reuseport_stays() {
 
 #[test]
 fn reopens_early() {
-    let correct = pause(&System::start(112, TIMEOUT, None));
-    assert!(correct > Duration::from_millis(900), "the correct port reopened after {correct:?}");
-    let early = pause(&System::start(113, TIMEOUT, Some("reopens-early")));
-    assert!(early < Duration::from_millis(850) && early > Duration::from_millis(350), "reopened after {early:?}");
+    let system = System::start(112, TIMEOUT, Some("reopens-early"));
+    let watch = Watch::start(&all_ports(&system));
+    let _trigger = system.trigger(1);
+    let seen = watch.finish(&[MOVES, MOVES, STAYS, STAYS, MOVES, MOVES, STAYS]);
+    for port in [system.server_port(1), system.server_port(2), system.client_port(2, 1), system.client_port(2, 2)] {
+        let (least, most) = seen.pause(port);
+        assert!(least < Duration::from_millis(990) && most > Duration::from_millis(490), "{port} was closed {most:?}");
+    }
 }
 
 #[test]
@@ -133,12 +152,9 @@ fn reopens_late() {
 fn no_reopen() {
     let system = System::start(119, TIMEOUT, Some("no-reopen"));
     let _first = system.settle_on(1);
+    let watch = Watch::start(&all_ports(&system));
     let _trigger = system.trigger(2);
-    wait_closed(system.server_port(2));
-    wait_closed(system.server_port(1));
-    wait_open(system.server_port(1));
-    thread::sleep(Duration::from_millis(500));
-    assert!(!is_open(system.server_port(2)));
+    watch.finish(&[MOVES, &[1, 0], MOVES, MOVES, STAYS, STAYS, STAYS]);
 }
 
 #[test]
@@ -168,37 +184,20 @@ fn reopens_at(system: &System, place: SocketAddr) {
 #[test]
 fn flaps() {
     let system = System::start(120, TIMEOUT, Some("flaps"));
-    let _trigger = system.settle_on(1);
-    let again = wait_closed(system.server_port(1));
-    let pause = wait_open(system.server_port(1)) - again;
-    assert!(pause < Duration::from_millis(700), "closed for {pause:?}");
-    assert!(is_open(system.server_port(2)));
+    let watch = Watch::start(&all_ports(&system));
+    let _trigger = system.trigger(1);
+    watch.finish(&[&[1, 0, 1, 0, 1], MOVES, STAYS, STAYS, MOVES, MOVES, STAYS]);
 }
 
 #[test]
 fn moves_active() {
     let system = System::start(121, TIMEOUT, Some("moves-active"));
+    let mut bystander = connect(system.client_port(1, 2));
+    let watch = Watch::start(&all_ports(&system));
     let mut trigger = system.trigger(1);
-    wait_closed(system.client_port(1, 2));
-    wait_open(system.client_port(1, 2));
-    assert!(is_open(system.client_port(1, 1)));
+    let seen = watch.finish(&[MOVES, MOVES, STAYS, MOVES, MOVES, MOVES, STAYS]);
+    let (least, most) = seen.pause(system.client_port(1, 2));
+    assert!(least < Duration::from_millis(990) && most > Duration::from_millis(290), "closed for {most:?}");
     assert_eq!(echo(&mut trigger, b"alive"), b"alive");
-}
-
-/// Listeners of a port that closes and reopens at a failover.
-const MOVES: &[usize] = &[1, 0, 1];
-/// Listeners of a port that does not.
-const STAYS: &[usize] = &[1];
-
-/// The server's two ports, client 1's, client 2's, and the WebSocket's.
-fn all_ports(system: &System) -> [SocketAddr; 7] {
-    [
-        system.server_port(1),
-        system.server_port(2),
-        system.client_port(1, 1),
-        system.client_port(1, 2),
-        system.client_port(2, 1),
-        system.client_port(2, 2),
-        system.websocket_port(),
-    ]
+    assert_eq!(echo(&mut bystander, b"alive too"), b"alive too");
 }
