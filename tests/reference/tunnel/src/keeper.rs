@@ -1,9 +1,8 @@
 //! A child process that holds a duplicate of a listener: what keeps a port open when its owner has closed it.
 
 use std::{
-    io,
+    env, io,
     os::fd::AsFd as _,
-    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
 };
 
@@ -27,8 +26,7 @@ impl Keeper {
     /// When the process cannot be started.
     pub(crate) fn start(listener: &TcpListener) -> io::Result<Self> {
         let held = listener.as_fd().try_clone_to_owned()?;
-        let child = Command::new("/proc/self/exe")
-            .arg0(env!("CARGO_PKG_NAME"))
+        let child = Command::new(env::current_exe()?)
             .args(["hold", "--parent", &std::process::id().to_string()])
             .stdin(held)
             .stdout(Stdio::null())

@@ -46,8 +46,7 @@ pub(crate) async fn run(stop: impl Future<Output = &'static str>) -> anyhow::Res
 
 fn start() -> std::io::Result<Child> {
     let own = std::process::id().to_string();
-    let child = Command::new("/proc/self/exe")
-        .arg0(env!("CARGO_PKG_NAME"))
+    let child = Command::new(env::current_exe()?)
         .args(env::args_os().skip(1))
         .args(["--supervised-by", &own])
         .kill_on_drop(true)
