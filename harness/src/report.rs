@@ -4,6 +4,7 @@ pub mod json;
 pub mod junit;
 pub mod terminal;
 
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,16 @@ impl Reporter for Everyone {
     fn end(&mut self, report: &Report, place: &Path) {
         self.0.iter_mut().for_each(|reporter| reporter.end(report, place));
     }
+}
+
+/// Writes a file that is there as a whole or not at all, whatever happens meanwhile.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let written = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
+    written.inspect_err(|_| {
+        // Half a report is worse than none.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// Bytes for people: `97.3 MB` (10^6).

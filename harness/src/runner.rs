@@ -25,6 +25,7 @@ use crate::sut::{Profile, Sut, SutError, hosts};
 pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
+pub(crate) use step::said;
 
 /// Backends may take this long to see the last of their connections go.
 const SETTLE: Duration = Duration::from_secs(2);

@@ -40,7 +40,11 @@ impl RunDir {
         }
         let logs = path.join("sut");
         std::fs::create_dir(&logs).map_err(failed("make the folder", &logs))?;
-        point_latest(runs, &path).map_err(failed("link", &runs.join("latest")))?;
+        if let Err(error) = point_latest(runs, &path) {
+            // The link is for people alone: nothing is lost without it.
+            let latest = runs.join("latest");
+            tracing::warn!(%error, "{} does not point to this run: move away what is there", latest.display());
+        }
         Ok(Self { path })
     }
 
@@ -84,7 +88,10 @@ fn point_latest(runs: &Path, run: &Path) -> io::Result<()> {
         _ => {}
     }
     std::os::unix::fs::symlink(name, &new)?;
-    std::fs::rename(&new, runs.join("latest"))
+    std::fs::rename(&new, runs.join("latest")).inspect_err(|_| {
+        // It is the first error that counts.
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 #[cfg(test)]
@@ -107,6 +114,26 @@ mod tests {
         let runs = tempfile::tempdir_in(".").unwrap();
         let relative = Path::new(runs.path().file_name().unwrap());
         assert!(RunDir::create(relative, "tunnel").unwrap().path().is_absolute());
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_the_link_is_left_alone() {
+        let runs = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(runs.path().join("latest/mine")).unwrap();
+        let run = RunDir::create(runs.path(), "tunnel").unwrap();
+        assert!(run.sut().is_dir() && runs.path().join("latest/mine").is_dir());
+        assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 2, "no link is left over");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_folder_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = RunDir::create(file.path(), "tunnel").unwrap_err().to_string();
+        let path = file.path().display();
+        assert!(
+            error.starts_with(&format!("could not make the folder {path}: ")) && error.contains("--runs"),
+            "{error}"
+        );
     }
 
     #[test]

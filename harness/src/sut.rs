@@ -1,10 +1,12 @@
 //! The system under test: described by a TOML profile, started, waited for, stopped, never left behind.
 
+pub mod guardian;
 pub mod hosts;
 pub mod process;
 pub mod profile;
 pub mod wait;
 
+mod log;
 mod orphans;
 mod template;
 #[cfg(test)]
@@ -46,7 +48,7 @@ pub enum SutError {
         owner: String,
     },
     /// A file or folder could not be written.
-    #[error("could not write {path}: {source}")]
+    #[error("could not write {path}: {source}; `--runs DIR` names another place")]
     Write {
         /// Which.
         path: PathBuf,
@@ -165,6 +167,7 @@ impl Sut {
             Some(ended) => {
                 let died = SutChange::Died { process: ended.process.clone(), status: ended.status.clone() };
                 self.recorder.record(Source::Sut, Event::Sut(died));
+                close_log(running, &self.recorder);
                 dead.push(ended);
                 false
             }
@@ -185,6 +188,7 @@ impl Sut {
             self.processes.retain_mut(|running| match running.try_stopped(asked) {
                 Some(change) => {
                     self.recorder.record(Source::Sut, Event::Sut(change));
+                    close_log(running, &self.recorder);
                     false
                 }
                 None => true,
@@ -197,8 +201,18 @@ impl Sut {
 /// However the system ends, after a stop, a start that failed or was interrupted, or a panic: nothing of it lives on.
 impl Drop for Sut {
     fn drop(&mut self) {
-        self.processes.clear();
+        for mut running in self.processes.drain(..) {
+            running.end();
+            close_log(&mut running, &self.recorder);
+        }
         orphans::kill();
+    }
+}
+
+fn close_log(running: &mut Running, recorder: &Recorder) {
+    if let Some(text) = running.close_log() {
+        tracing::warn!("{text}");
+        recorder.record(Source::Sut, Event::Note { text });
     }
 }
 

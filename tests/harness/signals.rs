@@ -1,27 +1,17 @@
 //! Ctrl-C, SIGTERM, SIGHUP and SIGKILL: what was recorded is kept, and nobody is left behind.
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Started, eventually, processes_with, suites};
+use crate::support::{Started, default_signals, eventually, processes_with, suites};
 
 /// A run in which the first case has begun, as a child process, its runs in `runs`.
 fn begun(runs: &Path) -> Started {
     let mut command = suites(&["run", "tunnel", "--sut", "reference", "--suite", "tunnel/failover", "--runs"]);
     command.arg(runs).stdout(Stdio::null()).stderr(Stdio::piped());
-    // Where these tests run under nohup, or in the background of a script, a signal may be ignored, and that is inherited.
-    // SAFETY: between fork and exec the closure calls signal(2) alone.
-    unsafe {
-        command.pre_exec(|| {
-            libc::signal(libc::SIGHUP, libc::SIG_DFL);
-            libc::signal(libc::SIGINT, libc::SIG_DFL);
-            Ok(())
-        });
-    }
-    let started = Started(command.spawn().unwrap());
+    let started = Started(default_signals(&mut command).spawn().unwrap());
     let history = runs.join("latest/history.jsonl");
     eventually("the first case has begun", || {
         std::fs::read_to_string(&history).is_ok_and(|text| text.contains("case_begin"))

@@ -1,6 +1,7 @@
 //! Runs the `suites` program as a user would, and reads what it prints.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +13,18 @@ pub(crate) fn suites(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_suites"));
     command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+/// Where these tests run under nohup, or in the background of a script, a signal may be ignored, and that is inherited.
+pub(crate) fn default_signals(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec the closure calls signal(2) alone.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        })
+    }
 }
 
 /// What a finished run said.

@@ -1,5 +1,7 @@
 //! `run`: a suite against a system.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -15,6 +17,7 @@ use crate::report::{self, Report, Reporter};
 use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage};
 use crate::store::RunDir;
 use crate::suite::{CasePattern, Effort, Filter, Plan, Suite};
+use crate::sut::guardian::Territory;
 use crate::sut::profile::Network;
 use crate::sut::{self, Profile, hosts};
 
@@ -160,10 +163,15 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
         _ => options.selection.network(&profile),
     };
     require_privileges(options.observer)?;
-    if network == Network::Private {
-        // Before any thread is started: threads inherit the namespace of the one that starts them.
-        hosts::enter_private()?;
-    }
+    // Before any thread is started: threads inherit the namespace of the one that starts them, and a guardian has none.
+    let territory = match network {
+        Network::Private => {
+            hosts::enter_private()?;
+            Territory::Namespace
+        }
+        Network::Host => Territory::Marked,
+    };
+    let _guardian = hosts::post_guardian(territory);
     hosts::adopt_orphans();
     let place = RunDir::create(&options.runs.clone().unwrap_or_else(default_runs), suite.name)?;
     let settings = runner::Settings {
@@ -178,11 +186,22 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
     }
     // Processes are launched by this thread, and die with it; so the runtime stays on it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
+    let running = async {
         let interrupt = Interrupt::listen()?;
         Ok::<_, CliError>(runner::run(plan, &profile, settings, &place, interrupt, &mut reporter).await?)
-    })?;
-    finish(ran, &place, &mut reporter)
+    };
+    // A panic on its way up ends the system and closes the history.
+    let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(running)));
+    finish(ran.map_err(|panic| panicked(panic.as_ref(), &place))??, &place, &mut reporter)
+}
+
+fn panicked(panic: &(dyn Any + Send), place: &RunDir) -> CliError {
+    let (said, place) = (runner::said(panic), place.path().display());
+    let why = anyhow::anyhow!(
+        "portwitness panicked, which is a fault of its own: {said}; what was recorded is kept: `judge {place}` gives the \
+         verdicts"
+    );
+    CliError::new(Exit::SetupFailed, why)
 }
 
 /// Writes the reports, shows them, and tells the exit code.
@@ -193,7 +212,11 @@ fn finish(ran: Ran, place: &RunDir, reporter: &mut dyn Reporter) -> Result<Exit,
     let written = report::json::write(&report, &place.report()).and(report::junit::write(&report, &place.junit()));
     reporter.end(&report, place.path());
     if let Err(error) = written {
-        let why = anyhow::anyhow!("could not write the reports to {}: {error}", place.path().display());
+        let place = place.path().display();
+        let why = anyhow::anyhow!(
+            "could not write the reports to {place}: {error}; free some space or use `--runs DIR`; `judge {place}` gives the \
+             verdicts of what was recorded"
+        );
         return Err(CliError::new(Exit::SetupFailed, why));
     }
     Ok(exit)

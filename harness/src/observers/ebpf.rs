@@ -144,6 +144,12 @@ impl EbpfObserver {
         self.shared.fail();
     }
 
+    /// For tests of what follows: makes the reader panic.
+    #[doc(hidden)]
+    pub fn panic_reader(&self) {
+        self.shared.panic();
+    }
+
     /// For tests of what follows: the reader leaves the ring unread.
     #[doc(hidden)]
     pub fn pause_reader(&self) {

@@ -6,6 +6,7 @@ mod focus;
 pub(super) mod netlink;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -184,7 +185,8 @@ impl Poller {
     fn spawn(mut self, shared: Arc<Shared>, interval: Duration) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("sock-diag".into()).spawn(move || {
             while !shared.state().stop {
-                let outcome = self.poll();
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.poll()))
+                    .unwrap_or_else(|_| Err(std::io::Error::other("the polling thread panicked")));
                 let mut state = shared.state();
                 match outcome {
                     Ok(()) => state.polled = self.last_began,

@@ -13,7 +13,7 @@ use crate::history::{PlannedCase, RunInfo};
 pub fn write(report: &Report, path: &Path) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
-    std::fs::write(path, text)
+    super::write_whole(path, &text)
 }
 
 /// Prints a line for the run, one for each case as it is judged, and one at the end.

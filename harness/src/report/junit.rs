@@ -32,7 +32,9 @@ pub fn write(report: &Report, path: &Path) -> io::Result<()> {
         suites.entry("system").or_insert_with(|| TestSuite::new("system")).add_test_cases(system);
     }
     junit.add_test_suites(suites.into_values());
-    junit.serialize(std::fs::File::create(path)?).map_err(io::Error::other)
+    let mut text = Vec::new();
+    junit.serialize(&mut text).map_err(io::Error::other)?;
+    super::write_whole(path, &text)
 }
 
 fn status(verdict: &Verdict, checks: &[CheckJudgement]) -> TestCaseStatus {

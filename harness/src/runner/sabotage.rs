@@ -10,6 +10,8 @@ pub enum Sabotage {
     LoseRecords,
     /// Its reader ends when the first case begins.
     KillReader,
+    /// Its reader panics when the first case begins.
+    PanicReader,
 }
 
 /// An observer that is sabotaged at its first fence, with which the first case begins.
@@ -39,6 +41,7 @@ impl Observer for Sabotaged {
         match self.how {
             Sabotage::LoseRecords if self.fences == 1 => self.observer.pause_reader(),
             Sabotage::KillReader if self.fences == 1 => self.observer.kill_reader(),
+            Sabotage::PanicReader if self.fences == 1 => self.observer.panic_reader(),
             _ => {}
         }
         fenced

@@ -1,5 +1,6 @@
 //! Carries out the steps of a case: each as a task of its own, with a deadline, ended when the run is interrupted.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -60,11 +61,13 @@ impl Runner<'_> {
 
 fn panic_message(error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
-        Ok(payload) => payload
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_else(|| "without a message".into()),
+        Ok(payload) => said(payload.as_ref()),
         Err(error) => error.to_string(),
     }
+}
+
+/// The message of a panic.
+pub(crate) fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::guardian::{Guardian, Territory};
+
 /// Why a network namespace could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {doing}: {source}; run as root, or use the caller's network with `--network host`")]
@@ -32,6 +34,15 @@ pub fn adopt_orphans() {
     if let Err(error) = super::orphans::adopt() {
         tracing::warn!(%error, "processes that leave their group could outlive the run");
     }
+}
+
+/// Has what this process starts ended should it be killed itself, as long as the guardian is held. Must be called before
+/// any thread is started, and in a private network after that was entered.
+pub fn post_guardian(territory: Territory) -> Option<Guardian> {
+    let posted = Guardian::post(territory);
+    posted
+        .inspect_err(|error| tracing::warn!(%error, "what the system spawns could outlive a harness that is killed"))
+        .ok()
 }
 
 /// ioctl(2) SIOCSIFFLAGS on `lo`, as netdevice(7) describes it.

@@ -59,5 +59,6 @@ fn children() -> Vec<Pid> {
         .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>())
         .filter_map(Pid::from_raw)
+        .filter(|child| !super::guardian::is_guardian(*child))
         .collect()
 }

@@ -1,6 +1,5 @@
 //! One process of the system: launched in a process group of its own, its output in a log, its stop awaited.
 
-use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -10,9 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
+use super::log::Log;
 use super::profile::{ProcessSpec, StopSignal, StopSpec};
 use super::template::Template;
-use super::{SutError, orphans, wait};
+use super::{SutError, guardian, orphans, wait};
 use crate::history::SutChange;
 
 /// Process groups that are to be gone when this program ends, however it ends.
@@ -40,7 +40,7 @@ pub(super) struct Running {
     group: Option<Pid>,
     /// Its stop deadline passed.
     killed: bool,
-    log: PathBuf,
+    log: Log,
     stop: StopSpec,
 }
 
@@ -83,13 +83,14 @@ impl Running {
         }
         let arguments: Vec<String> = spec.command.iter().map(|part| template.fill(part)).collect::<Result<_, _>>()?;
         let log = logs.join(format!("{}.log", spec.name));
-        let output = File::options().create(true).append(true).open(&log).map_err(write_failed(&log))?;
-        let errors = output.try_clone().map_err(write_failed(&log))?;
+        let (log, output) = Log::open(&log, spec.log_limit_bytes).map_err(write_failed(&log))?;
+        let errors = output.try_clone().map_err(write_failed(log.path()))?;
         let mut command = Command::new(&arguments[0]);
         command.args(&arguments[1..]).current_dir(place).stdin(Stdio::null()).stdout(output).stderr(errors);
         for (name, value) in &spec.env {
             command.env(name, template.fill(value)?);
         }
+        command.env(guardian::MARK, guardian::mark());
         command.process_group(0).kill_on_drop(true);
         die_with_parent(&mut command);
         let failed = |source: std::io::Error| {
@@ -119,18 +120,23 @@ impl Running {
     }
 
     pub(super) fn log(&self) -> &Path {
-        &self.log
+        self.log.path()
+    }
+
+    /// Ends the log; says what is missing in it, if anything is.
+    pub(super) fn close_log(&mut self) -> Option<String> {
+        self.log.close()
     }
 
     /// The last lines of the log.
     pub(super) fn tail(&self) -> String {
-        wait::tail(&self.log)
+        self.log.tail()
     }
 
     pub(super) fn try_ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().ok().flatten()?;
         self.kill_group();
-        Some(Ended { process: self.name.clone(), status: in_words(status), log: self.log.clone(), tail: self.tail() })
+        Some(Ended { process: self.name.clone(), status: in_words(status), log: self.log().into(), tail: self.tail() })
     }
 
     pub(super) fn ask_to_stop(&self) {
@@ -176,8 +182,9 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// Kills what is left of it, at once.
+    pub(super) fn end(&mut self) {
         // Only a process that was not waited for still has its group here: the start failed, or a panic.
         if self.group.is_none() {
             return;
@@ -190,9 +197,15 @@ impl Drop for Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// The kernel kills this process, and it alone, when the thread that launched it ends: when this program dies without a
-/// chance to stop the system (SIGKILL), what it launched itself dies too. What that spawned does not: the signal is not
-/// inherited (prctl(2), PR_SET_PDEATHSIG). So a command that is a shell should `exec` its program as the last thing.
+/// chance to stop the system (SIGKILL), what it launched itself dies too. What that spawned does not, for the signal is not
+/// inherited, nor does what changed its user (prctl(2), PR_SET_PDEATHSIG): these are left to the guardian.
 fn die_with_parent(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec the closure makes two system calls, prctl and getppid, and touches no memory that

@@ -85,6 +85,9 @@ pub struct ProcessSpec {
     /// How it is stopped.
     #[serde(default)]
     pub stop: StopSpec,
+    /// Bytes of its log that are kept from the beginning on; of what is longer, the last 64 KiB are kept too.
+    #[serde(default = "default_log_limit")]
+    pub log_limit_bytes: u64,
 }
 
 /// A configuration file.
@@ -230,4 +233,8 @@ impl std::fmt::Display for Setting {
 
 fn default_ready_deadline() -> u64 {
     30_000
+}
+
+fn default_log_limit() -> u64 {
+    64 << 20
 }

@@ -71,28 +71,33 @@ pub(super) fn last_records(recorder: &Recorder) -> String {
     last.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Bytes of a log's end that are looked at.
+pub(super) const TAIL: usize = 8 << 10;
+
 /// The last twelve lines of a log, of its last 8 KiB at most.
 pub fn tail(log: &Path) -> String {
     use std::io::{Read, Seek, SeekFrom};
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(8 << 10)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL as u64)))?;
         let mut end = Vec::new();
-        file.take(8 << 10).read_to_end(&mut end)?;
+        file.take(TAIL as u64).read_to_end(&mut end)?;
         Ok(end)
     };
     match read() {
-        Ok(end) if end.is_empty() => "  (it is empty)".into(),
-        Ok(end) => {
-            let text = String::from_utf8_lossy(&end);
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(12)..]
-                .iter()
-                .map(|line| format!("  {line}"))
-                .collect::<Vec<_>>()
-                .join("\n")
-        }
+        Ok(end) => lines(&end),
         Err(error) => format!("  (it cannot be read: {error})"),
     }
+}
+
+/// The last twelve lines of the end of a log.
+pub(super) fn lines(end: &[u8]) -> String {
+    if end.is_empty() {
+        return "  (it is empty)".into();
+    }
+    let text = String::from_utf8_lossy(end);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(12)..];
+    last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }

@@ -70,7 +70,7 @@ pub(super) fn enter_namespace() {
 }
 
 /// An observer and what it wrote.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     pub(super) recorder: Recorder,
     pub(super) observer: Box<EbpfObserver>,
     pub(super) netns: u32,
@@ -78,7 +78,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Watches this namespace and the children of this process; system calls are not recorded.
-    pub(super) fn start(rung: Option<Rung>) -> Self {
+    pub(crate) fn start(rung: Option<Rung>) -> Self {
         Self::with(EbpfSettings { rung, causes: false, ..EbpfSettings::default() })
     }
 

@@ -88,6 +88,13 @@ impl Writing {
     }
 }
 
+/// What was handed over is written, also when a panic ends the run.
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
 impl Queue {
     fn lock(&self) -> std::sync::MutexGuard<'_, Unwritten> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -32,6 +32,7 @@ const RUN: u8 = 0;
 const PAUSE: u8 = 1;
 const STOP: u8 = 2;
 const FAIL: u8 = 3;
+const PANIC: u8 = 4;
 
 /// What the reader and the observer share.
 pub(super) struct Shared {
@@ -76,6 +77,10 @@ impl Shared {
 
     pub(super) fn fail(&self) {
         self.give(FAIL);
+    }
+
+    pub(super) fn panic(&self) {
+        self.give(PANIC);
     }
 
     fn give(&self, order: u8) {
@@ -176,6 +181,7 @@ impl Reader {
             let order = self.shared.order.load(Ordering::SeqCst);
             match order {
                 FAIL => return Err(io::Error::other("it was told to fail")),
+                PANIC => panic!("it was told to panic"),
                 PAUSE => {}
                 _ => self.drain(|records| recorder.append_all(records)),
             }

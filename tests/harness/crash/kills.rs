@@ -1,0 +1,132 @@
+//! Random kills at random moments of a run: fifty, all from one seed, which is printed.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::programs;
+use super::victim::{Victim, profile};
+
+const ROUNDS: u64 = 50;
+
+/// Runs at a time: most of a run is waiting.
+const AT_ONCE: usize = 5;
+
+/// The run is killed at some moment of this time; three cases take a little longer.
+const WITHIN: Duration = Duration::from_millis(2500);
+
+/// Another seed than the clock's, to have the same rounds again.
+const SEED: &str = "PORTWITNESS_KILLS_SEED";
+
+/// One way to die.
+#[derive(Debug)]
+struct Round {
+    after: Duration,
+    first: Signal,
+    second: Option<(Duration, Signal)>,
+}
+
+impl Round {
+    fn new(seed: u64, number: u64) -> Self {
+        let mut state = seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // splitmix64
+        let mut random = |below: u64| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ (mixed >> 31)) % below
+        };
+        let signals = [Signal::INT, Signal::TERM];
+        let after = Duration::from_micros(random(WITHIN.as_micros() as u64));
+        let mut either = || signals[random(2) as usize];
+        let (once, again) = (either(), either());
+        let gap = Duration::from_micros(random(60_000));
+        let (first, second) = match random(4) {
+            0 => (Signal::INT, None),
+            1 => (Signal::TERM, None),
+            2 => (Signal::KILL, None),
+            _ => (once, Some((gap, again))),
+        };
+        Self { after, first, second }
+    }
+
+    /// Carries it out; says what is wrong, if anything is.
+    fn play(&self, sut: &str) -> Result<&'static str, String> {
+        let began = Instant::now();
+        let mut victim = Victim::start(&["--sut", sut, "--case", "1.1-1.3"]);
+        while began.elapsed() < self.after && !victim.traces.hold_namespace_of(victim.pid()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(self.after.saturating_sub(began.elapsed()));
+        victim.traces.hold_namespace_of(victim.pid());
+        victim.send(self.first);
+        if let Some((gap, again)) = self.second {
+            std::thread::sleep(gap);
+            victim.send(again);
+        }
+        let status = victim.ended();
+        self.check_end(status).map_err(|why| format!("{why}\n{}", victim.said()))?;
+        let history = victim.place().map(|place| place.join("history.jsonl"));
+        let recorded = history.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+        if !recorded.contains(&b'\n') {
+            return Ok("nothing was recorded yet");
+        }
+        let judged = victim.judged();
+        match judged.status.code() {
+            Some(0) => Ok("judged as passed"),
+            Some(97) => Ok("judged as unknown"),
+            other => Err(format!("judge ended with {other:?}:\n{}", String::from_utf8_lossy(&judged.stderr))),
+        }
+    }
+
+    /// A run ends as its signal says, by the signal itself before it could listen to any, or by itself before that came.
+    fn check_end(&self, status: ExitStatus) -> Result<(), String> {
+        let signals = [Some(self.first), self.second.map(|(_, signal)| signal)];
+        let by_signal = signals.iter().flatten().any(|signal| status.signal() == Some(signal.as_raw()));
+        let by_itself = matches!(status.code(), Some(0 | 97));
+        let interrupted = self.first != Signal::KILL && status.code() == Some(130);
+        if by_signal || by_itself || interrupted { Ok(()) } else { Err(format!("it ended with {status}")) }
+    }
+}
+
+#[test]
+fn fifty_random_kills_leave_nothing_and_can_be_judged() {
+    let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64;
+    let seed = std::env::var(SEED).map_or_else(|_| clock(), |text| text.parse().unwrap());
+    println!("{SEED}={seed}");
+    let folder = tempfile::tempdir().unwrap();
+    // A daemon that goes where only the guardian finds it.
+    let stray = "(env -i setsid sleep 304 >/dev/null 2>&1 &)\nexec \"$0\" \"$@\"";
+    let profile = profile(folder.path(), stray);
+    let programs = programs::unowned();
+    let next = AtomicU64::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= ROUNDS {
+                        return;
+                    }
+                    let round = Round::new(seed, number);
+                    let played = std::panic::catch_unwind(|| round.play(profile.to_str().unwrap()));
+                    let outcome = played.unwrap_or_else(|_| Err("something is left, see above".into()));
+                    println!("{number}: {round:?}: {outcome:?}");
+                    outcomes.lock().unwrap().push((round, outcome));
+                }
+            });
+        }
+    });
+    programs::assert_none_since(&programs);
+    let outcomes = outcomes.into_inner().unwrap();
+    assert_eq!(outcomes.len() as u64, ROUNDS);
+    let wrong: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_err()).collect();
+    assert!(wrong.is_empty(), "with {SEED}={seed}: {wrong:#?}");
+    let unknown = outcomes.iter().filter(|(_, outcome)| *outcome == Ok("judged as unknown")).count();
+    assert!(unknown as u64 >= ROUNDS / 5, "most kills came too early or too late to hit a run: {outcomes:#?}");
+}
