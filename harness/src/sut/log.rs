@@ -81,10 +81,14 @@ impl Log {
     pub(super) fn tail(&self) -> String {
         let mut kept = self.shared.kept();
         kept.pull(&self.shared.pipe);
-        match kept.last.make_contiguous() {
-            [] => wait::tail(&self.path),
-            last => wait::lines(&last[last.len().saturating_sub(wait::TAIL)..]),
+        let last = kept.last.make_contiguous();
+        if last.is_empty() {
+            return wait::tail(&self.path);
         }
+        // Between the file and a shorter end nothing is missing.
+        let mut end = if last.len() < LAST { wait::end(&self.path).unwrap_or_default() } else { Vec::new() };
+        end.extend_from_slice(last);
+        wait::lines(&end[end.len().saturating_sub(wait::TAIL)..])
     }
 
     /// Takes in what was written until now, and nothing more; says how much is missing, if anything is.
@@ -248,10 +252,10 @@ mod tests {
     fn a_second_log_goes_on_within_the_same_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.log");
-        for _ in 0..3 {
+        for count in 1..=3 {
             let (mut log, writes) = Log::open(&path, 10).unwrap();
             File::from(writes).write_all(b"seven..").unwrap();
-            assert_eq!((log.tail().trim(), log.close()), ("seven..", None));
+            assert_eq!((log.tail(), log.close()), (format!("  {}", "seven..".repeat(count)), None));
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"seven..".repeat(3));
     }

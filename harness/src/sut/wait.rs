@@ -76,19 +76,21 @@ pub(super) const TAIL: usize = 8 << 10;
 
 /// The last twelve lines of a log, of its last 8 KiB at most.
 pub fn tail(log: &Path) -> String {
-    use std::io::{Read, Seek, SeekFrom};
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL as u64)))?;
-        let mut end = Vec::new();
-        file.take(TAIL as u64).read_to_end(&mut end)?;
-        Ok(end)
-    };
-    match read() {
+    match end(log) {
         Ok(end) => lines(&end),
         Err(error) => format!("  (it cannot be read: {error})"),
     }
+}
+
+/// The last [`TAIL`] bytes of a log.
+pub(super) fn end(log: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL as u64)))?;
+    let mut end = Vec::new();
+    file.take(TAIL as u64).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 /// The last twelve lines of the end of a log.
