@@ -4,6 +4,7 @@
 
 mod claim;
 mod descriptors;
+mod flap;
 mod listeners;
 mod processes;
 mod programs;
@@ -84,8 +85,9 @@ fn main() -> ExitCode {
             rustix::thread::set_name(&std::ffi::CString::new(*name).unwrap()).unwrap();
             play(&Script::new(rest == ["--lockstep"], 0));
         }
+        ["flap", at, transitions] => flap::flap(at.parse().unwrap(), transitions.parse().unwrap()),
         _ => {
-            eprintln!("actor list | actor play SCENARIO [--lockstep]");
+            eprintln!("actor list | actor play SCENARIO [--lockstep] | actor flap ADDRESS:PORT TRANSITIONS");
             return ExitCode::from(2);
         }
     }

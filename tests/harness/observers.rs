@@ -1,5 +1,6 @@
 //! The observers against the real kernel: each test in a process and a network namespace of its own.
 
+mod causality;
 mod causes;
 mod connections;
 mod focus;

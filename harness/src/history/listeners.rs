@@ -1,6 +1,7 @@
 //! Which sockets listen, and when a port opened and closed: folded from records, for live waits and for checks alike.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::kernel::{Process, TcpState};
 use super::record::{Event, Record};
@@ -97,6 +98,8 @@ pub struct PortTimeline {
     pub edges: Vec<Edge>,
     /// How many listeners cover it after the stretch.
     pub listeners_after: usize,
+    /// The largest uncertainty of an edge, in ns.
+    widest_ns: u64,
 }
 
 /// A port opened or closed.
@@ -156,22 +159,21 @@ impl PortTimeline {
             }
             open = now_open;
         }
-        Self { listeners_before, edges, listeners_after: open }
+        let widest_ns = edges.iter().map(|edge: &Edge| edge.uncertainty_ns).max().unwrap_or(0);
+        Self { listeners_before, edges, listeners_after: open, widest_ns }
     }
 
     /// Whether the port was open (`Some(true)`) or closed (`Some(false)`) over the whole of [from, to], with
     /// uncertain edges counted as uncertain; `None` when it changed in between. Only within the stretch.
     pub fn steady(&self, from: Timestamp, to: Timestamp) -> Option<bool> {
-        let mut open = self.listeners_before > 0;
-        for edge in &self.edges {
-            let earliest = Timestamp(edge.at.0.saturating_sub(edge.uncertainty_ns));
-            if edge.at < from {
-                open = edge.kind == EdgeKind::Opened;
-            } else if earliest <= to {
-                return None;
-            }
+        let (before, after) = self.edges.split_at(self.edges.partition_point(|edge| edge.at < from));
+        // No edge reaches further back than the widest, so most need not be looked at.
+        let reach = to + Duration::from_nanos(self.widest_ns);
+        let mut near = after.iter().take_while(|edge| edge.at <= reach);
+        if near.any(|edge| edge.at - Duration::from_nanos(edge.uncertainty_ns) <= to) {
+            return None;
         }
-        Some(open)
+        Some(before.last().map_or(self.listeners_before > 0, |edge| edge.kind == EdgeKind::Opened))
     }
 }
 
@@ -179,7 +181,7 @@ impl PortTimeline {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::history::tests::{at, opened_at as change, seed};
+    use crate::history::tests::{at, edge, opened_at as change, seed};
 
     fn kinds(timeline: &PortTimeline) -> Vec<(u64, EdgeKind)> {
         timeline.edges.iter().map(|edge| (edge.at.0, edge.kind)).collect()
@@ -201,6 +203,18 @@ mod tests {
         assert_eq!(timeline.steady(Timestamp(3), Timestamp(3)), Some(true));
         assert_eq!(timeline.steady(Timestamp(3), Timestamp(4)), None);
         assert_eq!(timeline.steady(Timestamp(6), Timestamp(9)), Some(true));
+    }
+
+    #[test]
+    fn an_uncertain_edge_reaches_back() {
+        let uncertain = |ns, open, uncertainty_ns| Record { uncertainty_ns, ..edge(ns, 1, open) };
+        let records = [uncertain(100, true, 10), uncertain(200, false, 90), uncertain(300, true, 10)];
+        let timeline = PortTimeline::of(at("127.0.0.1:80"), 1, &records, Timestamp(0), Timestamp(999));
+        let steady = |from, to| timeline.steady(Timestamp(from), Timestamp(to));
+        assert_eq!((steady(0, 89), steady(0, 90)), (Some(false), None));
+        assert_eq!((steady(101, 109), steady(101, 110)), (Some(true), None));
+        assert_eq!((steady(201, 289), steady(201, 290)), (Some(false), None));
+        assert_eq!(steady(301, 999), Some(true));
     }
 
     #[test]

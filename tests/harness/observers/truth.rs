@@ -3,9 +3,11 @@
 #[path = "../../actor/claim.rs"]
 mod claim;
 mod compare;
+mod expected;
 mod lies;
 mod play;
 mod precision;
+mod seen;
 
 use std::fmt;
 
@@ -16,7 +18,8 @@ use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings, Rung};
 use portwitness::observers::sock_diag::{SockDiagObserver, SockDiagSettings};
 
 use self::claim::{Claim, Did};
-use self::compare::{Sight, differences};
+use self::compare::differences;
+use self::expected::Sight;
 use self::play::{Play, scenarios};
 use super::stage::{alone, scope};
 
