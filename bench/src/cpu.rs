@@ -34,6 +34,13 @@ pub(crate) fn threads(name: &str) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
+/// Whether a thread of this name is there.
+pub(crate) fn has_thread(name: &str) -> anyhow::Result<bool> {
+    let threads = fs::read_dir("/proc/self/task").context("/proc/self/task")?;
+    let comm = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("comm")).ok();
+    Ok(threads.filter_map(|thread| comm(thread.ok()?)).any(|comm| comm.trim_end() == name))
+}
+
 fn nanoseconds(clock: libc::clockid_t) -> std::io::Result<u64> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: clock_gettime writes one timespec through the pointer, or fails.

@@ -1,9 +1,13 @@
 //! The observers of portwitness, as the benchmarks start them.
 
+use std::time::Duration;
+
 use portwitness::clock::RealtimeOffset;
 use portwitness::history::{Recorder, RunInfo};
 use portwitness::observers::ebpf::{EbpfObserver, EbpfSettings};
 use portwitness::observers::{Focus, ObserverError, Scope, procfs};
+
+use crate::cpu;
 
 /// The size of the ring in bytes that the goals are meant for.
 pub(crate) const RING: u32 = 1 << 20;
@@ -37,4 +41,13 @@ pub(crate) fn scope(recorder: &Recorder, parent: u32) -> Scope {
 pub(crate) fn ebpf(recorder: &Recorder, parent: u32, causes: bool) -> Result<Box<EbpfObserver>, ObserverError> {
     let settings = EbpfSettings { ring_bytes: RING, causes, ..EbpfSettings::default() };
     EbpfObserver::start(scope(recorder, parent), settings).map(Box::new)
+}
+
+/// Waits until the programs of observers that were stopped are detached, which goes on in the background: what is measured
+/// next would pay for them.
+pub(crate) fn detached() -> anyhow::Result<()> {
+    while cpu::has_thread("ebpf-detach")? {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }

@@ -171,6 +171,14 @@ impl Watching {
     }
 }
 
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.watch = Watch::Nobody;
+        // Only a /proc that cannot be read fails, and then nothing else has worked either.
+        let _ = observing::detached();
+    }
+}
+
 /// A peer's process, and what it writes.
 struct Peer {
     child: Child,

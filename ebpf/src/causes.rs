@@ -44,16 +44,17 @@ enter! {
 #[tracepoint]
 pub fn exit_call(ctx: TracePointContext) -> u32 {
     let (_, tid) = current();
-    // SAFETY: the value is copied at once, and only this thread writes it.
-    let Some(call) = (unsafe { CALLS.get(tid) }) else { return 0 };
-    let mut call = *call;
-    let _ = CALLS.remove(tid);
+    let Some(call) = CALLS.get_ptr_mut(tid) else { return 0 };
+    // SAFETY: only this thread writes to it, and it is taken out at the end.
+    let call = unsafe { &mut *call };
     // SAFETY: the result is a long at this place.
     call.result = unsafe { *ctx.as_ptr().cast::<u8>().add(BEHIND_NUMBER).cast::<i64>() };
     call.phase = PHASE_EXIT;
     call.header = header(Kind::Syscall);
     record(call);
-    if call.call == Call::Listen as u8 {
+    let listened = call.call == Call::Listen as u8;
+    let _ = CALLS.remove(tid);
+    if listened {
         numbered(tid);
     }
     0
@@ -93,7 +94,7 @@ fn entered(ctx: &TracePointContext, call: Call) {
     if CALLS.insert(tid, entry, 0).is_err() {
         count_drop(Probe::Calls);
     }
-    record(entry);
+    record(&entry);
 }
 
 /// Family, port and address of a `sockaddr_in` or `sockaddr_in6` of the caller; zeros for anything else.
@@ -116,8 +117,8 @@ fn sockaddr(pointer: u64, length: u64) -> (u16, u16, [u32; 4]) {
 }
 
 #[inline(always)]
-fn record(call: SyscallRecord) {
-    if !emit(&call) {
+fn record(call: &SyscallRecord) {
+    if !emit(call) {
         count_drop(Probe::Syscall);
     }
 }

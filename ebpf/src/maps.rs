@@ -13,6 +13,10 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 #[map]
 pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Probe::ALL.len() as u32, 0);
 
+/// When a CPU woke the reader last, in ns of CLOCK_MONOTONIC.
+#[map]
+pub static WOKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// What user space changes while the programs run.
 #[map]
 pub static SETTINGS: Array<u32> = Array::with_max_entries(SETTING_COUNT, 0);

@@ -3,16 +3,17 @@
 //! A listener's edges are CLOSE -> LISTEN and LISTEN -> CLOSE. A child of a listener begins as LISTEN -> SYN_RECV, and
 //! TIME_WAIT has a socket of its own without a tracepoint: the connection ends with FIN_WAIT2 -> CLOSE.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
 use aya_log_ebpf::warn;
 use portwitness_ebpf_common::{
     AF_INET6, Call, Kind, Probe, SCOPE_CONNECTIONS, SCOPE_LISTENERS, SCOPE_PORTS, SETTING_FENCE_THREAD, SocketRecord,
-    TRACK_ALL,
 };
 
-use crate::emit::{count_drop, current, emit, header};
+use crate::emit::{count_drop, current, emit, header, zeroed};
 use crate::kernel::{complete_socket, port_of, read, read_socket};
 use crate::maps::{CALLS, NETNS, PORTS, SCOPE, SOCKETS, UNNUMBERED, is_tracked, setting, tracking};
 
@@ -107,51 +108,58 @@ fn in_scope(bit: u32) -> bool {
 }
 
 /// A socket goes from one state to another; `look` fills in what it is and returns its protocol.
+///
+/// A lookup in a hash map costs as much as most of the rest, so each is made only where its answer decides something.
 #[inline(always)]
 fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut SocketRecord) -> Option<u16>) {
     let (tgid, tid) = current();
-    let following = tracking(tgid);
-    let tracked = following == Some(TRACK_ALL);
+    let tracked = || is_tracked(tgid);
     // SAFETY: only the presence of the key counts.
-    let followed = unsafe { SOCKETS.get(change.socket) }.is_some();
+    let followed = || unsafe { SOCKETS.get(change.socket) }.is_some();
     // Most transitions on a machine are none of ours, and end here.
     match (change.from, change.to) {
         (CLOSE, LISTEN) | (LISTEN, CLOSE | SYN_RECV) => {}
-        (CLOSE, SYN_SENT) if tracked || in_scope(SCOPE_CONNECTIONS) => {}
-        _ if followed => {}
+        (CLOSE, SYN_SENT) if in_scope(SCOPE_CONNECTIONS) || tracked() => {}
+        _ if followed() => {}
         _ => return,
     }
-    let mut record = SocketRecord::default();
+    let mut place = MaybeUninit::uninit();
+    let record: &mut SocketRecord = zeroed(&mut place);
     // SCTP and MPTCP share the tracepoint; an MPTCP listener has a TCP socket underneath, which counts.
-    if look(&mut record) != Some(IPPROTO_TCP) {
+    if look(record) != Some(IPPROTO_TCP) {
         return;
     }
     let port = u64::from(record.netns) << 32 | u64::from(record.local_port);
     let sentinel = tid == setting(SETTING_FENCE_THREAD) && change.is_edge();
+    // Told by what never changes: a listener of which this holds when it opens needs not be followed to its end.
+    let always_observed = record.netns == NETNS.load() && record.netns != 0 && in_scope(SCOPE_LISTENERS);
     // A namespace that cannot be told (0) may be any: then whoever belongs to the run stands for the observed one, the
     // process whose children are followed included.
-    let here = if record.netns == 0 { following.is_some() } else { record.netns == NETNS.load() };
+    let netns = record.netns;
+    let here = || if netns == 0 { tracking(tgid).is_some() } else { netns == NETNS.load() };
     // SAFETY: only the presence of the key counts.
-    let listed = unsafe { PORTS.get(port) }.is_some();
-    let observed = (here && in_scope(SCOPE_LISTENERS)) || (listed && in_scope(SCOPE_PORTS)) || sentinel;
+    let listed = || unsafe { PORTS.get(port) }.is_some();
+    let observed =
+        || always_observed || sentinel || (in_scope(SCOPE_LISTENERS) && here()) || (in_scope(SCOPE_PORTS) && listed());
     let wanted = match (change.from, change.to) {
-        (CLOSE, LISTEN) => tracked || observed,
+        (CLOSE, LISTEN) => observed() || tracked(),
         // What a dying process leaves is closed after it ceased to be tracked: its socket is followed still.
-        (LISTEN, CLOSE) => tracked || observed || followed,
-        (LISTEN, SYN_RECV) => listed || (here && in_scope(SCOPE_CONNECTIONS)),
-        (CLOSE, SYN_SENT) => tracked || here || followed,
+        (LISTEN, CLOSE) => observed() || tracked() || followed(),
+        (LISTEN, SYN_RECV) => listed() || (in_scope(SCOPE_CONNECTIONS) && here()),
+        (CLOSE, SYN_SENT) => here() || tracked() || followed(),
         _ => true,
     };
     if !wanted {
         return;
     }
-    if change.to == CLOSE {
-        let _ = SOCKETS.remove(change.socket);
-    } else if !followed && SOCKETS.insert(change.socket, 1, 0).is_err() {
-        count_drop(Probe::Sockets);
-        warn!(ctx, "the map of followed sockets is full: a socket at port {} is not followed", record.local_port);
+    match (change.from, change.to) {
+        (CLOSE, LISTEN) | (LISTEN, CLOSE) if always_observed => {}
+        (_, CLOSE) => drop(SOCKETS.remove(change.socket)),
+        (CLOSE, LISTEN | SYN_SENT) | (LISTEN, SYN_RECV) => follow(ctx, change.socket, record.local_port),
+        // It came here because it is followed.
+        _ => {}
     }
-    if change.to == LISTEN && tracked && PORTS.insert(port, 1, 0).is_err() {
+    if change.to == LISTEN && tracked() && !listed() && PORTS.insert(port, 1, 0).is_err() {
         count_drop(Probe::Ports);
         warn!(ctx, "the map of tracked ports is full: connections to port {} are not followed", record.local_port);
     }
@@ -159,12 +167,20 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     record.socket = change.socket;
     record.from = change.from;
     record.to = change.to;
-    if change.to == LISTEN && record.local_port == 0 && hold(tid, &record) {
+    if change.to == LISTEN && record.local_port == 0 && hold(tid, record) {
         return;
     }
     // A lost sentinel is provoked again, and nothing of the run went with it.
-    if !emit(&record) && !sentinel {
+    if !emit(record) && !sentinel {
         count_drop(Probe::SocketState);
+    }
+}
+
+#[inline(always)]
+fn follow<C: EbpfContext>(ctx: &C, socket: u64, port: u16) {
+    if SOCKETS.insert(socket, 1, 0).is_err() {
+        count_drop(Probe::Sockets);
+        warn!(ctx, "the map of followed sockets is full: a socket at port {} is not followed", port);
     }
 }
 

@@ -101,6 +101,7 @@ fn sample(variant: Variant, args: &[&str]) -> anyhow::Result<Sample> {
         _ => 0,
     } as f64;
     observer.stop()?;
+    observing::detached()?;
     recorder.finish()?;
     let events = match variant {
         // Memory holds only what checks judge by then.

@@ -31,6 +31,7 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
         let observer = observing::ebpf(&recorder, std::process::id(), causes)?;
         let storm: Storm = Worker::spawn(&["listen", &iterations.to_string(), "2"])?.go()?;
         observer.stop()?;
+        observing::detached()?;
         recorder.finish()?;
         drop(recorder);
         let (edges, syscalls, lost) = count(&path)?;

@@ -18,13 +18,14 @@ struct Sample {
     rearmed_ms: Vec<f64>,
     fence_ms: Vec<f64>,
     gone_ms: f64,
+    detached_ms: f64,
 }
 
 pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
     let mut section = Section::new(
         "Start, re-arm, fence, end",
         "Armed: from the call until everything is recorded. Re-armed: causes switched off and on, and the fence before \
-         a case. Fence: every CPU's sentinel has come back. Gone: everything read and detached. bpftrace and strace: \
+         a case. Fence: every CPU's sentinel has come back. Gone: everything has been read, and the call returns. Detached: so are the programs, in the background. bpftrace and strace: \
          from their start until they report.",
     );
     let fences = size.of(200, 3);
@@ -43,6 +44,7 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
             figure.at_most(5.0);
         }
         section.samples(format!("{label}: gone"), &of(|it| it.gone_ms), Unit::Ms);
+        section.samples(format!("{label}: detached"), &of(|it| it.detached_ms), Unit::Ms);
     }
     under_load(size, &mut section)?;
     peers(size, &mut section)?;
@@ -72,6 +74,8 @@ fn sample(causes: bool, fences: u64) -> anyhow::Result<Sample> {
     let began = Instant::now();
     observer.stop()?;
     sample.gone_ms = ms(began);
+    observing::detached()?;
+    sample.detached_ms = ms(began);
     Ok(sample)
 }
 
