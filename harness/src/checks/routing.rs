@@ -23,6 +23,7 @@ impl Routing {
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let mut unclaimed = slice.backend_connections();
         let mut judged = 0;
+        let mut unasked = None;
         let ops = slice.group(&self.group);
         for op in &ops {
             let Some(end) = &op.end else { continue };
@@ -38,7 +39,12 @@ impl Routing {
                     format!("operation {} reached {} at {}", op.op.0, stray.backend, stray.listen),
                 );
             }
-            if end.received > 0 {
+            if end.received > 0 && slice.ended.is_none() {
+                unasked = Some(format!(
+                    "operation {} was answered, and the case broke off before its backend told of it",
+                    op.op.0
+                ));
+            } else if end.received > 0 {
                 return Verdict::fail(
                     format!("`{}` to reach {} at {}", self.group, self.backend, self.endpoint),
                     format!("operation {} was answered, yet no backend saw its bytes", op.op.0),
@@ -54,9 +60,10 @@ impl Routing {
                 format!("its bytes reached {} at {} too", double.backend, double.listen),
             );
         }
-        match judged {
-            0 => Verdict::unknown(format!("no operation of `{}` reached any backend", self.group)),
-            _ => Verdict::Pass,
+        match (unasked, judged) {
+            (Some(why), _) => Verdict::unknown(why),
+            (None, 0) => Verdict::unknown(format!("no operation of `{}` reached any backend", self.group)),
+            (None, _) => Verdict::Pass,
         }
     }
 }

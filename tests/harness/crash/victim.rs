@@ -1,5 +1,6 @@
 //! A run of the tunnel suite that something is going to happen to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -8,10 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::leftovers::Traces;
+use super::programs;
 use crate::support::{Started, default_signals, eventually, suites};
 
 /// Longer than any of these runs takes to its end on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(100);
 
 /// The reference's profile, with failovers of 0.3 s, in which `script` is run by a shell before the server: `exec "$0" "$@"`
 /// becomes the server.
@@ -19,7 +21,10 @@ pub(super) fn profile(folder: &Path, script: &str) -> PathBuf {
     assert!(!script.contains("'''"));
     let reference = include_str!("../../tunnel/profiles/reference.toml");
     let shell = format!("command = [\"/bin/sh\", \"-c\", '''{script}''',");
-    let text = reference.replacen("command = [", &shell, 1);
+    // What a script does before may take its time on a busy machine.
+    let patient = reference.replacen("ready_deadline_ms = 10000", "ready_deadline_ms = 60000", 1);
+    let text = patient.replacen("command = [", &shell, 1);
+    assert!(text.contains(&shell) && text.contains("60000"));
     let path = folder.join("profile.toml");
     fs::write(&path, text).unwrap();
     path
@@ -29,6 +34,8 @@ pub(super) fn profile(folder: &Path, script: &str) -> PathBuf {
 pub(super) struct Victim {
     started: Started,
     pub(super) traces: Traces,
+    /// Programs that nobody owned before.
+    programs: BTreeSet<u32>,
     runs: PathBuf,
     said: PathBuf,
     _own: tempfile::TempDir,
@@ -45,11 +52,11 @@ impl Victim {
         let own = tempfile::tempdir().unwrap();
         let runs = runs.map_or_else(|| own.path().join("runs"), PathBuf::from);
         let said = own.path().join("said");
-        let traces = Traces::new();
+        let (traces, programs) = (Traces::new(), programs::unowned());
         let mut command = suites(&["run", "tunnel", "--set", "reconnect_timeout_secs=0.3", "--runs"]);
         command.arg(&runs).args(arguments).stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap());
         let started = Started(default_signals(traces.mark(&mut command)).spawn().unwrap());
-        Self { started, traces, runs, said, _own: own }
+        Self { started, traces, programs, runs, said, _own: own }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -81,6 +88,7 @@ impl Victim {
     pub(super) fn ended(&mut self) -> ExitStatus {
         let status = self.wait();
         self.traces.assert_gone();
+        programs::assert_none_since(&self.programs);
         status
     }
 

@@ -155,3 +155,13 @@ fn routing_is_verified_by_who_is_reached() {
     says(&both.judge(&check), "fail", "its bytes reached backend at 127.0.0.1:2");
     says(&Story::new().judge(&check), "unknown", "no operation");
 }
+
+#[test]
+fn a_backend_that_was_not_asked_yet_is_no_stranger() {
+    let check = Check::Routing(Routing { group: "g".into(), backend: "b".into(), endpoint: endpoint("127.0.0.1:1") });
+    says(&ending(Outcome::Ok).judge(&check), "fail", "no backend saw its bytes");
+    says(&ending(Outcome::Ok).judge_as_it_is(&check), "unknown", "the case broke off before its backend told of it");
+    let mut stray = ending(Outcome::Ok);
+    stray.at(1150, Source::Backend, backend("127.0.0.1:2", &"ab".repeat(8)));
+    says(&stray.judge_as_it_is(&check), "fail", "reached backend at 127.0.0.1:2");
+}
