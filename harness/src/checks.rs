@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
 pub use judge::{CaseJudgement, CheckJudgement, Judge, Judgement, SuiteJudgement, judge, judge_case, judge_stream};
-pub use port_window::{PortStays, PortWindow, Reopens};
+pub use port_window::{PortStays, PortWindow, Reopens, Trigger};
 pub use routing::Routing;
 pub use slice::Slice;
 pub use traffic::{Traffic, Turns};

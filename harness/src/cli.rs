@@ -1,4 +1,4 @@
-//! The command line: `list`, `run`, `judge` and `doctor`, for any set of suites.
+//! The command line: suites (`list`, `run`), stored runs (`judge`), any service (`watch`, `window`, `record`), and `doctor`.
 
 /// A line on standard output; a reader that went away loses it, and nothing panics.
 macro_rules! out {
@@ -11,7 +11,13 @@ macro_rules! out {
 mod doctor;
 mod judge;
 mod list;
+mod observing;
+mod record;
 mod run;
+mod signals;
+mod span;
+mod watch;
+mod window;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -42,6 +48,12 @@ enum Command {
     List(list::Options),
     /// Run a suite against a system, and judge what the kernel saw.
     Run(run::Options),
+    /// Tell what the sockets of any service do, as it happens.
+    Watch(watch::Options),
+    /// Assert when a port of any service closes and reopens, or that it stays open.
+    Window(window::Options),
+    /// Run a command, and keep what it did as a run directory.
+    Record(record::Options),
     /// Judge a stored run again; needs no root.
     Judge(judge::Options),
     /// Say what this machine can observe, what it lacks, and the way out.
@@ -58,13 +70,16 @@ pub fn main(suites: &[Suite]) -> ExitCode {
         .with_target(false)
         .init();
     let done = match cli.command {
-        Command::List(options) => list::list(suites, &options),
-        Command::Run(options) => run::run(suites, &options),
-        Command::Judge(options) => judge::judge(&options),
-        Command::Doctor(options) => doctor::doctor(suites, &options),
+        Command::List(options) => list::list(suites, &options).map(ExitCode::from),
+        Command::Run(options) => run::run(suites, &options).map(ExitCode::from),
+        Command::Watch(options) => watch::watch(&options).map(ExitCode::from),
+        Command::Window(options) => window::window(&options).map(ExitCode::from),
+        Command::Record(options) => record::record(&options),
+        Command::Judge(options) => judge::judge(&options).map(ExitCode::from),
+        Command::Doctor(options) => doctor::doctor(suites, &options).map(ExitCode::from),
     };
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             crate::report::terminal::to_stderr(&format!("error: {}\n", error.why));
             error.exit.into()

@@ -31,3 +31,4 @@ pub mod runner;
 pub mod store;
 pub mod suite;
 pub mod sut;
+pub mod watch;

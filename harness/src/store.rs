@@ -11,7 +11,7 @@ pub struct RunDir {
 
 /// Why a run directory could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {doing} {path}: {source}; `--runs DIR` names another place")]
+#[error("could not {doing} {path}: {source}; name another place (`--runs DIR`, or `-o DIR` of `record`)")]
 pub struct StoreError {
     doing: &'static str,
     path: PathBuf,
@@ -46,6 +46,21 @@ impl RunDir {
             tracing::warn!(%error, "{} does not point to this run: move away what is there", latest.display());
         }
         Ok(Self { path })
+    }
+
+    /// This very folder; one that holds a history already is refused.
+    pub fn at(path: &Path) -> Result<Self, StoreError> {
+        let failed = |doing, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| StoreError { doing, path, source }
+        };
+        let run = Self { path: std::path::absolute(path).map_err(failed("find", path))? };
+        std::fs::create_dir_all(run.sut()).map_err(failed("make the folder", path))?;
+        if run.history().exists() {
+            let taken = io::Error::new(io::ErrorKind::AlreadyExists, "it holds the history of another run");
+            return Err(failed("use the folder", path)(taken));
+        }
+        Ok(run)
     }
 
     /// A run directory that is there already.

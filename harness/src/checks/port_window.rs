@@ -16,12 +16,48 @@ pub struct PortWindow {
     pub port: String,
     /// Where it listens.
     pub endpoint: Endpoint,
-    /// The group of operations whose first byte is the trigger.
-    pub trigger: String,
+    /// What the time of its close counts from.
+    pub trigger: Trigger,
     /// It is closed at most this long after the trigger, in ms; at any time when there is none.
     pub closes_within_ms: Option<f64>,
     /// It reopens this long after its own close; at any time when there is none.
     pub reopens: Option<Reopens>,
+}
+
+/// A moment that windows count from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Trigger {
+    /// The first byte that any operation of this group wrote.
+    Group(String),
+    /// A moment that was recorded by this name.
+    Moment {
+        /// The name.
+        moment: String,
+    },
+}
+
+impl From<String> for Trigger {
+    fn from(group: String) -> Self {
+        Self::Group(group)
+    }
+}
+
+impl From<&str> for Trigger {
+    fn from(group: &str) -> Self {
+        Self::Group(group.into())
+    }
+}
+
+impl Trigger {
+    /// When it happened in a case; an error says that it did not.
+    fn moment(&self, slice: &Slice<'_>) -> Result<Timestamp, String> {
+        let (happened, why) = match self {
+            Self::Group(group) => (slice.first_byte(group), format!("`{group}` wrote no byte")),
+            Self::Moment { moment } => (slice.moment(moment), format!("`{moment}` is not recorded")),
+        };
+        happened.ok_or(format!("the trigger never happened: {why}"))
+    }
 }
 
 /// When a port reopens, counted from its own close.
@@ -50,6 +86,9 @@ pub struct Measured {
     pub uncertainty_ms: f64,
     /// Who closed it.
     pub closed_by: Option<String>,
+    /// Who reopened it.
+    #[serde(default)]
+    pub reopened_by: Option<String>,
 }
 
 impl PortWindow {
@@ -59,8 +98,9 @@ impl PortWindow {
             Ok(witness) => witness.rung,
             Err(reason) => return Verdict::unknown(reason),
         };
-        let Some(trigger) = slice.first_byte(&self.trigger) else {
-            return Verdict::unknown(format!("the trigger never happened: `{}` wrote no byte", self.trigger));
+        let trigger = match self.trigger.moment(slice) {
+            Ok(trigger) => trigger,
+            Err(reason) => return Verdict::unknown(reason),
         };
         let timeline = slice.timeline(self.endpoint);
         if timeline.listeners_before == 0 {
@@ -80,13 +120,14 @@ impl PortWindow {
         };
         let port = self.endpoint.port();
         verdict.with_records(slice.around(trigger, slice.begin, slice.end, |event| {
-            touches_listen(event, port) || matches!(event, Event::Operation(Operation { step: OpStep::FirstByte, .. }))
+            touches_listen(event, port)
+                || matches!(event, Event::Operation(Operation { step: OpStep::FirstByte, .. }) | Event::Moment { .. })
         }))
     }
 
     /// Both edges in ms; `None` when there was no trigger.
     pub fn measure(&self, slice: &Slice<'_>) -> Option<Measured> {
-        let trigger = slice.first_byte(&self.trigger)?;
+        let trigger = self.trigger.moment(slice).ok()?;
         let timeline = slice.timeline(self.endpoint);
         let closed = timeline.edges.iter().find(|edge| edge.kind == EdgeKind::Closed && edge.at >= trigger);
         let reopened = closed.and_then(|closed| {
@@ -101,6 +142,7 @@ impl PortWindow {
             reopened_after_trigger_ms: reopened.map(|edge| edge.at.ms_after(trigger)),
             uncertainty_ms: widest as f64 / 1e6,
             closed_by: closed.map(|edge| edge.process.to_string()),
+            reopened_by: reopened.map(|edge| edge.process.to_string()),
         })
     }
 

@@ -155,6 +155,12 @@ impl<'a> Slice<'a> {
         self.group(group).iter().filter_map(|op| op.first_byte).min()
     }
 
+    /// When the moment of this name was recorded in the case.
+    pub fn moment(&self, name: &str) -> Option<Timestamp> {
+        let of_name = |record: &&Record| matches!(&record.event, Event::Moment { name: other } if other == name);
+        self.own().iter().find(of_name).map(|record| record.at)
+    }
+
     /// The connections that our backends saw in the case, the last word on each.
     pub fn backend_connections(&self) -> Vec<&'a BackendConnection> {
         let mut seen: Vec<&BackendConnection> = Vec::new();
@@ -237,6 +243,7 @@ pub fn describe(event: &Event) -> String {
         Event::Operation(Operation { op, step: OpStep::FirstByte }) => {
             format!("operation {} writes its first byte", op.0)
         }
+        Event::Moment { name } => name.clone(),
         Event::Syscall(call) => format!("{} fd {} {:?} by {}", call.name, call.fd, call.phase, call.process),
         other => serde_json::to_string(other).unwrap_or_else(|error| format!("(not writable: {error})")),
     }

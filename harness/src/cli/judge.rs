@@ -28,6 +28,10 @@ pub(super) fn judge(options: &Options) -> Result<Exit, CliError> {
     };
     let mut reader = HistoryReader::open(&path)?;
     let run = reader.run().clone();
+    if run.cases.is_empty() {
+        let why = "has no cases, so there is nothing to judge: `record` keeps what happened, for people to read";
+        return Err(CliError::new(Exit::NothingRan, anyhow::anyhow!("{} {why}", path.display())));
+    }
     let mut records = 0_usize;
     let judgement = checks::judge_stream(Arc::new(run.clone()), reader.by_ref().inspect(|_| records += 1))?;
     let mut notes = Vec::new();

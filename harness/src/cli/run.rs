@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::observing::{Observing, Witness};
 use super::{CliError, find_suite};
 use crate::checks::Judgement;
 use crate::clock::Timestamp;
 use crate::exit_code::Exit;
-use crate::observers::ebpf::{EbpfSettings, Rung};
-use crate::observers::sock_diag::SockDiagSettings;
 use crate::report::terminal::to_stderr;
 use crate::report::{self, Report, Reporter};
 use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage};
@@ -58,12 +57,8 @@ enum NetworkChoice {
 pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
-    /// How the kernel is watched.
-    #[arg(long, value_enum, default_value_t = Watch::Auto)]
-    observer: Watch,
-    /// Size of the ring buffer between kernel and reader, in bytes: a power of two, 65536 at the least.
-    #[arg(long, default_value_t = EbpfSettings::default().ring_bytes)]
-    ring_bytes: u32,
+    #[command(flatten)]
+    observing: Observing,
     /// Do not record the system calls (who called listen, close, connect, ...).
     #[arg(long)]
     no_causes: bool,
@@ -79,20 +74,6 @@ pub(super) struct Options {
     /// Negative control: the eBPF observer loses records, or dies.
     #[arg(long, value_enum, hide = true)]
     sabotage: Option<Sabotage>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Watch {
-    /// eBPF on the best rung that loads: tp_btf, raw_tp, tracepoint.
-    Auto,
-    /// eBPF on a BTF-typed tracepoint.
-    TpBtf,
-    /// eBPF on a raw tracepoint.
-    RawTp,
-    /// eBPF on a classic tracepoint.
-    Tracepoint,
-    /// sock_diag polled every 1 ms: needs no privileges, sees no connections.
-    SockDiag,
 }
 
 impl Selection {
@@ -154,15 +135,15 @@ impl Selection {
 pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError> {
     let suite = find_suite(suites, options.selection.suite_name())?;
     let (profile, plan) = options.selection.plan(suite)?;
-    let network = match options.observer {
+    let network = match options.observing.observer {
         // Without privileges there is no namespace to be made.
-        Watch::SockDiag if !is_root() && options.selection.network.is_none() => {
+        Witness::SockDiag if !is_root() && options.selection.network.is_none() => {
             to_stderr("not root: the run takes place in the host's network\n");
             Network::Host
         }
         _ => options.selection.network(&profile),
     };
-    require_privileges(options.observer)?;
+    require_privileges(options.observing.observer)?;
     // Before any thread is started: threads inherit the namespace of the one that starts them, and a guardian has none.
     let territory = match network {
         Network::Private => {
@@ -234,23 +215,16 @@ fn exit_code(broken_off: Option<&RunError>, judgement: &Judgement) -> Exit {
 
 impl Options {
     fn observation(&self) -> Observation {
-        let rung = match self.observer {
-            Watch::SockDiag => return Observation::SockDiag(SockDiagSettings::default()),
-            Watch::Auto => None,
-            Watch::TpBtf => Some(Rung::TpBtf),
-            Watch::RawTp => Some(Rung::RawTp),
-            Watch::Tracepoint => Some(Rung::Tracepoint),
-        };
-        let settings = EbpfSettings { ring_bytes: self.ring_bytes, rung, causes: !self.no_causes };
-        match self.sabotage {
-            Some(how) => Observation::Sabotaged(settings, how),
-            None => Observation::Ebpf(settings),
+        let causes = !self.no_causes;
+        match (self.sabotage, self.observing.ebpf(causes)) {
+            (Some(how), Some(settings)) => Observation::Sabotaged(settings, how),
+            _ => self.observing.observation(causes),
         }
     }
 }
 
-fn require_privileges(watch: Watch) -> Result<(), CliError> {
-    if watch == Watch::SockDiag || is_root() {
+fn require_privileges(witness: Witness) -> Result<(), CliError> {
+    if witness == Witness::SockDiag || is_root() {
         return Ok(());
     }
     Err(anyhow::anyhow!(
@@ -265,7 +239,7 @@ fn is_root() -> bool {
 }
 
 /// `portwitness` in the target folder that cargo built this program in, else in `target` of the working directory.
-fn default_runs() -> PathBuf {
+pub(super) fn default_runs() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let built = |folder: &&Path| folder.join(".cargo-lock").is_file() || folder.join("deps").is_dir();
     let target = own.parent().filter(built).and_then(Path::parent);

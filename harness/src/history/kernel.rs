@@ -20,6 +20,9 @@ pub struct Process {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.comm.is_empty() && self.tgid.0 == 0 {
+            return f.write_str("someone unseen");
+        }
         write!(f, "{}[{}]", self.comm, self.tgid)
     }
 }

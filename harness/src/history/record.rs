@@ -104,6 +104,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// A moment that checks count from, where no client's operation is it: the start of a command, say.
+    Moment {
+        /// By which checks name it.
+        name: String,
+    },
     /// The runner says what it does, for a reader of the history.
     Note {
         /// In words.

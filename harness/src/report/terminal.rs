@@ -96,10 +96,20 @@ pub fn render(report: &Report) -> String {
     let mut parts = vec![String::new(), verdicts(report)];
     parts.extend(windows(report));
     parts.extend(endings(report));
-    parts.push(traffic(&report.judgement.metrics));
+    if report.judgement.metrics.operations > 0 {
+        parts.push(traffic(&report.judgement.metrics));
+    }
     parts.extend(findings(report));
     parts.push(summary(report));
     parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    parts.iter().map(|part| format!("{part}\n")).collect()
+}
+
+/// The ports alone, for a run of one case: what was measured, the findings, and the notes.
+pub fn render_ports(report: &Report) -> String {
+    let mut parts: Vec<String> = windows(report).into_iter().collect();
+    parts.extend(findings(report));
+    parts.extend(report.notes.iter().cloned());
     parts.iter().map(|part| format!("{part}\n")).collect()
 }
 
@@ -121,7 +131,7 @@ fn verdicts(report: &Report) -> String {
 }
 
 fn windows(report: &Report) -> Option<String> {
-    let head = ["case", "port", "trigger to close", "close to reopen", "trigger to reopen", "closed by"];
+    let head = ["case", "port", "trigger to close", "close to reopen", "trigger to reopen", "closed by", "reopened by"];
     let mut table = table(&head);
     for case in &report.judgement.cases {
         for window in &case.windows {
@@ -137,6 +147,7 @@ fn windows(report: &Report) -> Option<String> {
                 ms(window.reopened_after_close_ms),
                 ms(window.reopened_after_trigger_ms),
                 window.closed_by.clone().unwrap_or_default(),
+                window.reopened_by.clone().unwrap_or_default(),
             ]);
         }
     }
@@ -229,7 +240,8 @@ fn table(head: &[&str]) -> Table {
     table
 }
 
-fn word(verdict: &Verdict) -> String {
+/// The verdict in capitals, seven characters wide, coloured where standard error is a terminal.
+pub fn word(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => "PASS   ".if_supports_color(Stream::Stderr, |text| text.green()).to_string(),
         Verdict::Fail(_) => "FAIL   ".if_supports_color(Stream::Stderr, |text| text.red()).to_string(),
