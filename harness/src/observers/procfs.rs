@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use procfs::FromBufReadSI;
 use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 
-use super::sock_diag::netlink;
+use super::sock_diag::netlink::{self, Listener};
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
 
@@ -66,7 +66,7 @@ pub fn tree(roots: &[u32]) -> io::Result<BTreeSet<u32>> {
 pub fn ports_of(netns: u32, processes: &BTreeSet<u32>) -> io::Result<BTreeSet<u16>> {
     let held: HashSet<u64> = sockets_of(processes);
     let listening = listening(&folder_in(netns)?)?.into_iter();
-    Ok(listening.filter(|socket| held.contains(&socket.inode)).map(|socket| socket.local_address.port()).collect())
+    Ok(listening.filter(|socket| held.contains(&socket.inode)).map(|socket| socket.local.port()).collect())
 }
 
 /// The sockets that these processes hold, by inode number, as far as this user may see.
@@ -93,44 +93,29 @@ impl PortFilter {
 }
 
 /// The TCP sockets that listen at these ports of the network namespace with this inode number, IPv4 and IPv6, with an
-/// owner where that may be seen. Whether an IPv6 socket takes IPv4 connections too is not to be had from /proc: that is
-/// asked of sock_diag(7), where it answers.
+/// owner where that may be seen.
 pub fn listeners(netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
     if *ports == PortFilter::These(BTreeSet::new()) {
         return Ok(Vec::new());
     }
-    let folder = folder_in(netns)?;
-    let mut sockets = listening(&folder)?;
-    sockets.retain(|socket| ports.takes(socket.local_address.port()));
-    let ipv6_only = ipv6_only(&folder, &sockets);
+    let mut sockets = listening(&folder_in(netns)?)?;
+    sockets.retain(|socket| ports.takes(socket.local.port()));
     let owners = holders(&sockets.iter().map(|socket| socket.inode).collect());
     Ok(sockets
         .iter()
         .map(|socket| Listening {
-            local: Endpoint::from(socket.local_address),
+            local: socket.local,
             netns,
-            ipv6_only: ipv6_only.contains(&socket.inode),
+            ipv6_only: socket.ipv6_only,
             process: owners.get(&socket.inode).cloned(),
         })
         .collect())
 }
 
-/// Those of these sockets that take no IPv4 connections although they are at a wildcard of IPv6, by inode number.
-fn ipv6_only(folder: &Path, sockets: &[TcpNetEntry]) -> HashSet<u64> {
-    let wildcard = |socket: &TcpNetEntry| socket.local_address.is_ipv6() && socket.local_address.ip().is_unspecified();
-    if !sockets.iter().any(wildcard) {
-        return HashSet::new();
-    }
-    netlink::ipv6_only(&folder.join("ns/net")).unwrap_or_else(|error| {
-        tracing::warn!(%error, "whether listeners at [::] that are there already take IPv4 connections is not known");
-        HashSet::new()
-    })
-}
-
 /// Who listens at `endpoint` in the calling thread's network namespace, or at a wildcard that covers it.
 pub fn owner_of(endpoint: Endpoint) -> Option<Process> {
     let sockets = listening(Path::new("/proc/thread-self")).ok()?;
-    let found = sockets.iter().find(|socket| Endpoint::from(socket.local_address).covers(endpoint, false))?;
+    let found = sockets.iter().find(|socket| socket.local.covers(endpoint, socket.ipv6_only))?;
     holders(&HashSet::from([found.inode])).remove(&found.inode)
 }
 
@@ -155,7 +140,27 @@ fn processes() -> io::Result<impl Iterator<Item = PathBuf>> {
     Ok(fs::read_dir("/proc")?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_number))
 }
 
-fn listening(process: &Path) -> io::Result<Vec<TcpNetEntry>> {
+/// Every listening TCP socket in the network namespace of this process. sock_diag(7) is asked first: to read
+/// /proc/net/tcp takes a walk through the table of all connections, and it does not tell IPv6-only sockets.
+fn listening(process: &Path) -> io::Result<Vec<Listener>> {
+    let asked = netlink::listening(&process.join("ns/net"));
+    if let Ok(listeners) = asked {
+        return Ok(listeners);
+    }
+    let found: Vec<Listener> = tables(process)?.into_iter().map(Listener::from).collect();
+    if found.iter().any(|it| it.local.ip().is_ipv6() && it.local.ip().is_unspecified()) {
+        tracing::warn!("whether listeners at [::] that are there already take IPv4 connections is not known");
+    }
+    Ok(found)
+}
+
+impl From<TcpNetEntry> for Listener {
+    fn from(socket: TcpNetEntry) -> Self {
+        Self { local: Endpoint::from(socket.local_address), ipv6_only: false, inode: socket.inode }
+    }
+}
+
+fn tables(process: &Path) -> io::Result<Vec<TcpNetEntry>> {
     let mut all = Vec::new();
     for table in ["net/tcp", "net/tcp6"] {
         let file = match fs::File::open(process.join(table)) {

@@ -1,10 +1,11 @@
 //! What this machine offers to eBPF programs: BTF, tracefs, offsets.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs};
 
-use aya::{Btf, Endianness};
+use aya::{Btf, EbpfLoader, Endianness};
 use portwitness_ebpf_common::Offsets;
 use rustix::mount::{MountFlags, mount};
 
@@ -16,16 +17,27 @@ pub(super) struct Kernel {
     pub(super) tracefs: Result<PathBuf, String>,
     pub(super) offsets: Offsets,
     pub(super) formats: Result<(), String>,
+    /// For the first rung that is tried: a new one reads and parses all of the kernel's BTF, wanted or not (aya 0.14).
+    loader: Mutex<Option<EbpfLoader<'static>>>,
 }
 
 impl Kernel {
     /// Reads the kernel's BTF and the formats of its tracepoints; mounts tracefs where it is not.
     pub(super) fn look() -> Self {
         let mut offsets = Offsets::NONE;
-        let btf = read_btf(&mut offsets).inspect_err(|why| tracing::debug!("no BTF: {why}"));
-        let tracefs = tracefs();
-        let formats = tracefs.clone().and_then(|tracefs| offsets::from_formats(&tracefs, &mut offsets));
-        Self { btf, tracefs, offsets, formats }
+        std::thread::scope(|scope| {
+            let loader = scope.spawn(EbpfLoader::new);
+            let btf = read_btf(&mut offsets).inspect_err(|why| tracing::debug!("no BTF: {why}"));
+            let tracefs = tracefs();
+            let formats = tracefs.clone().and_then(|tracefs| offsets::from_formats(&tracefs, &mut offsets));
+            Self { btf, tracefs, offsets, formats, loader: Mutex::new(loader.join().ok()) }
+        })
+    }
+
+    /// A loader.
+    pub(super) fn loader(&self) -> EbpfLoader<'static> {
+        let made = self.loader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        made.unwrap_or_else(EbpfLoader::new)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::os::unix::fs::MetadataExt;
 
+use aya::Ebpf;
 use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, TracePoint};
-use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use portwitness_ebpf_common::Probe;
 use rustix::thread::CapabilitySet;
@@ -150,7 +150,7 @@ impl Kernel {
 
     fn object(&self, wanted: &Wanted) -> Result<Ebpf, aya::EbpfError> {
         let log_level = if logs() { aya_log::Level::Debug as u8 } else { 0 };
-        EbpfLoader::new()
+        self.loader()
             .btf(self.btf.as_ref().ok())
             .map_max_entries("EVENTS", wanted.ring_bytes)
             .override_global("OFFSETS", self.offsets.as_bytes(), true)

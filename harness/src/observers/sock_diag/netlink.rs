@@ -1,6 +1,6 @@
 //! Lists the listening TCP sockets of this network namespace over netlink (sock_diag(7)).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -26,28 +26,32 @@ const ATTEMPTS: usize = 100;
 
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listener {
-    pub(super) local: Endpoint,
-    pub(super) ipv6_only: bool,
+pub(in crate::observers) struct Listener {
+    pub(in crate::observers) local: Endpoint,
+    pub(in crate::observers) ipv6_only: bool,
     /// By which /proc names it too.
-    pub(super) inode: u64,
+    pub(in crate::observers) inode: u64,
 }
 
-/// The IPv6-only ones among the listening sockets of a network namespace, by inode number; `namespace` is its file below
-/// /proc. Another namespace than the calling thread's takes CAP_SYS_ADMIN.
-pub(in crate::observers) fn ipv6_only(namespace: &Path) -> io::Result<HashSet<u64>> {
+/// The listening sockets of a network namespace, by address; `namespace` is its file below /proc. Another namespace than
+/// the calling thread's takes CAP_SYS_ADMIN.
+pub(in crate::observers) fn listening(namespace: &Path) -> io::Result<Vec<Listener>> {
     let file = File::open(namespace)?;
     let own = std::fs::metadata("/proc/thread-self/ns/net")?.ino() == file.metadata()?.ino();
-    let ask = || {
-        if !own {
-            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
-        }
+    let there = || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
         SockDiag::open()?.listeners()
     };
-    // A thread enters a namespace for good, so it is one that ends.
-    let answer = std::thread::scope(|scope| scope.spawn(ask).join());
-    let found = answer.unwrap_or_else(|_| Err(io::Error::other("the thread that asked panicked")))?;
-    Ok(found.into_values().filter(|listener| listener.ipv6_only).map(|listener| listener.inode).collect())
+    let found = if own {
+        SockDiag::open()?.listeners()?
+    } else {
+        // A thread enters a namespace for good, so it is one that ends.
+        let answer = std::thread::scope(|scope| scope.spawn(there).join());
+        answer.unwrap_or_else(|_| Err(io::Error::other("the thread that asked panicked")))?
+    };
+    let mut found: Vec<Listener> = found.into_values().collect();
+    found.sort_by_key(|listener| (listener.local, listener.inode));
+    Ok(found)
 }
 
 /// A netlink socket; it answers for the namespace in which it was opened.
