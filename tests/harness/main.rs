@@ -6,11 +6,15 @@
 mod bad_input;
 mod crash;
 mod faults;
+mod live;
 mod load;
 mod observers;
 mod orphans;
 mod own_suite;
+mod record;
 mod signals;
 mod support;
 mod unknown;
 mod verdicts;
+mod watch;
+mod window;
