@@ -131,10 +131,17 @@ impl Running {
     }
 
     /// Sends a signal, and waits for the end.
-    pub(crate) fn ended_by(mut self, signal: Signal) -> Said {
+    pub(crate) fn ended_by(self, signal: Signal) -> Said {
         send(&self.process, signal);
-        self.lines.read_to_string(&mut self.so_far).unwrap();
         self.ended()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> Said {
+        self.lines.read_to_string(&mut self.so_far).unwrap();
+        let mut stderr = String::new();
+        self.process.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Said { exit: self.process.0.wait().unwrap().code(), stdout: self.so_far, stderr }
     }
 
     /// Closes its standard output, and waits for the end.
@@ -145,11 +152,5 @@ impl Running {
         let mut stderr = String::new();
         process.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         Said { exit: process.0.wait().unwrap().code(), stdout: so_far, stderr }
-    }
-
-    fn ended(mut self) -> Said {
-        let mut stderr = String::new();
-        self.process.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        Said { exit: self.process.0.wait().unwrap().code(), stdout: self.so_far, stderr }
     }
 }

@@ -66,8 +66,8 @@ fn a_process_is_followed_with_the_children_it_has() {
     alone(|| {
         let service = service(7804, 0.05);
         let other = self::service(7805, 0.05);
-        let pid = std::process::id().to_string();
-        // This process, whose children both services are; then one of them alone.
+        // This process by this thread, which alone is in this network: both services are its children. Then one of them.
+        let pid = rustix::thread::gettid().as_raw_nonzero().to_string();
         let mut watch = Running::start(&["watch", "--pid", &pid, "--state", "listen"]);
         watch.until("7804").until("7805");
         send(&service, Signal::USR1);
@@ -78,7 +78,10 @@ fn a_process_is_followed_with_the_children_it_has() {
         send(&other, Signal::USR1);
         send(&service, Signal::USR1);
         watch.until("reopened");
-        let said = watch.ended_by(Signal::INT);
+        // It ends with the process.
+        drop(service);
+        let said = watch.ended();
+        said.exits_with(0).says("the process has ended").tells(&["closed 127.0.0.1:7804", "exit", "signal 9"]);
         assert!(!said.stdout.contains("7805"), "{said:#?}");
     });
 }
@@ -128,7 +131,7 @@ fn without_a_filter_every_socket_is_told() {
             drop(stop);
             watch.ended_by(Signal::INT)
         });
-        told.exits_with(0).tells(&["-> 127.0.0.1:7807 harness"]);
+        told.exits_with(0).tells(&["connected 127.0.0.1:", "-> 127.0.0.1:7807 watch::without_["]);
         assert!(!told.stdout.contains("listening"), "{told:#?}");
     });
 }

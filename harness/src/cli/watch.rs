@@ -1,5 +1,6 @@
 //! `watch`: what sockets do, as it happens, in any service.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 use std::process::{Child, Command};
@@ -16,7 +17,7 @@ use super::signals::{Came, Signals, in_words, send};
 use super::span::some_span;
 use crate::clock::Timestamp;
 use crate::exit_code::Exit;
-use crate::history::{Record, Recorder};
+use crate::history::{Event, ProcessChange, Record, Recorder};
 use crate::observers::{Focus, ObserverError, procfs};
 use crate::report::terminal::to_stderr;
 use crate::watch::{AddressFilter, Clock, Filter, Lives, StateFilter, TimeStyle, line, summary};
@@ -77,13 +78,15 @@ pub(super) fn watch(options: &Options) -> Result<Exit, CliError> {
     let (focus, netns, what) = options.scope()?;
     let recorder = Recorder::streaming(run_info("watch", what.clone(), netns, Vec::new()));
     let realtime = recorder.run().realtime;
+    let roots = if let Focus::Processes(roots) = &focus { roots.clone() } else { Vec::new() };
     let session = Session::start(recorder, options.observing.observation(options.causes), focus)?;
     to_stderr(&format!("watching {what} by {}\n", session.describe()));
     let clock = Clock::new(options.time, session.lives.began(), realtime);
     let filter =
         Filter { states: options.states.clone(), addresses: options.addresses.clone(), comms: options.comms.clone() };
     let printer = Printer { out: BufWriter::new(io::stdout()), json: options.json, filter, clock };
-    Watch { session, signals, printer, child: None, ending: None }.run(options)
+    let followed = options.pid.map(|_| procfs::tree(&roots)).transpose()?;
+    Watch { session, signals, printer, child: None, ending: None, followed }.run(options)
 }
 
 impl Options {
@@ -119,6 +122,8 @@ struct Watch {
     child: Option<Child>,
     /// The command was asked to end, and is killed at this moment.
     ending: Option<Instant>,
+    /// Of a process that is followed and its descendants, those that were there when last looked at.
+    followed: Option<BTreeSet<u32>>,
 }
 
 /// Why there is nobody left to print for, or nothing left to print.
@@ -139,8 +144,8 @@ impl Watch {
         let reader_gone = matches!(stopped, Err(Stop::ReaderGone));
         self.end_child();
         let observer = self.session.describe();
-        let (ended, stream, mut lives) = self.session.stop();
         let now = Timestamp::now();
+        let (ended, stream, mut lives) = self.session.stop();
         if !reader_gone {
             let rest = stream.try_iter().try_for_each(|record| self.printer.print(&record, &mut lives));
             if let Err(Stop::Failed(error)) = stopped.and(rest).and_then(|()| self.printer.flush()) {
@@ -159,11 +164,14 @@ impl Watch {
     fn until_over(&mut self, deadline: Option<Instant>) -> Result<(), Stop> {
         let mut losses_at = Instant::now() + LOSSES;
         loop {
-            if let Ok(record) = self.session.stream.recv_timeout(TICK) {
+            let first = self.session.stream.recv_timeout(TICK).ok();
+            for record in first.into_iter().chain(self.session.stream.try_iter()) {
                 self.printer.print(&record, &mut self.session.lives)?;
-            }
-            for record in self.session.stream.try_iter() {
-                self.printer.print(&record, &mut self.session.lives)?;
+                if let (Some(followed), Event::Process(ProcessChange::Fork { child, .. })) =
+                    (&mut self.followed, &record.event)
+                {
+                    followed.insert(child.0);
+                }
             }
             self.printer.flush()?;
             if reader_is_gone() {
@@ -173,7 +181,7 @@ impl Watch {
             if now >= losses_at {
                 losses_at = now + LOSSES;
                 // The observer's death is in the stream.
-                if self.session.tell_losses().is_err() {
+                if self.session.tell_losses().is_err() || self.all_are_gone() {
                     return Ok(());
                 }
             }
@@ -181,6 +189,16 @@ impl Watch {
                 return Ok(());
             }
         }
+    }
+
+    /// Nothing is left of the process that was followed.
+    fn all_are_gone(&mut self) -> bool {
+        let Some(followed) = &mut self.followed else { return false };
+        followed.retain(|process| procfs::is_there(*process));
+        if followed.is_empty() {
+            to_stderr("the process has ended, and all that it spawned\n");
+        }
+        followed.is_empty()
     }
 
     /// The command ended, or was asked to and does not; without a command, the time is up or a signal came.

@@ -86,7 +86,8 @@ pub(super) fn window(options: &Options) -> Result<Exit, CliError> {
             "no `--trigger`: `--closes-within` has nothing to count from, the close may come at any time\n",
         );
     }
-    let mut asserted = Asserted { options, session, signals, gates, trigger: None, began: Timestamp::now() };
+    let mut asserted =
+        Asserted { options, session, signals, gates, trigger: None, began: Timestamp::now(), ended: Timestamp::now() };
     let broken = asserted.carry_out(case.case)?;
     asserted.finish(&place, broken)
 }
@@ -172,6 +173,7 @@ struct Asserted<'a> {
     gates: Vec<Gate>,
     trigger: Option<Child>,
     began: Timestamp,
+    ended: Timestamp,
 }
 
 /// What kept the assertion from going to its end.
@@ -205,6 +207,7 @@ impl Asserted<'_> {
         self.began = Timestamp::now();
         recorder.record(Source::Runner, Event::Moment { name: self.options.moment() });
         let mut broken = self.start_trigger().and_then(|()| self.until_judged()).err();
+        self.ended = Timestamp::now();
         if let Err(error) = self.session.fence() {
             broken.get_or_insert(Broken::Observer(error));
         }
@@ -265,8 +268,7 @@ impl Asserted<'_> {
 
     /// Judges what was recorded, as `judge` will do it again.
     fn finish(mut self, place: &RunDir, broken: Option<Broken>) -> Result<Exit, CliError> {
-        let moment = self.options.moment();
-        let now = Timestamp::now();
+        let after = if self.options.trigger.is_some() { "the trigger" } else { "the watch began" };
         let mut notes = Vec::new();
         if let Some(child) = &mut self.trigger
             && matches!(child.try_wait(), Ok(None))
@@ -281,7 +283,7 @@ impl Asserted<'_> {
         // The checks stand in the order of the gates, behind whether the case was carried out.
         let judged = judgement.cases.iter().flat_map(|case| case.checks.iter().skip(1));
         for (gate, check) in self.gates.iter().zip(judged) {
-            notes.push(format!("{} {}", terminal::word(&check.verdict), gate.in_words(&moment, self.began, now)));
+            notes.push(format!("{} {}", terminal::word(&check.verdict), gate.in_words(after, self.began, self.ended)));
         }
         let exit = match broken {
             Some(Broken::Interrupted) => Exit::Interrupted,

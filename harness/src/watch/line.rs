@@ -51,7 +51,7 @@ pub fn line(sighting: &Sighting<'_>, lives: &Lives, clock: &Clock) -> Option<Str
     let who = sighting.who.as_ref().map(ToString::to_string).unwrap_or_default();
     let when = clock.show(sighting.record.at);
     let style = style(&sighting.meaning);
-    let word = format!("{word:<9}");
+    let word = format!("{word:<10}");
     let word = word.if_supports_color(Stream::Stdout, |word| word.style(style));
     let when = when.if_supports_color(Stream::Stdout, |when| when.dimmed());
     let mut line = format!("{when}  {word}  {subject:<44}  {who:<22}  {detail}");

@@ -96,7 +96,7 @@ impl Gate {
     }
 
     /// What happened, in a line.
-    pub(super) fn in_words(&self, moment: &str, trigger: Timestamp, now: Timestamp) -> String {
+    pub(super) fn in_words(&self, after: &str, trigger: Timestamp, now: Timestamp) -> String {
         let at = self.endpoint;
         let since = |later: Timestamp, earlier: Timestamp| human(later.since(earlier));
         let again = match self.closes {
@@ -105,7 +105,7 @@ impl Gate {
         };
         match (&self.closed, &self.reopened) {
             (None, _) => format!(
-                "{at} stayed open: in {} after {moment} it never left LISTEN (listening sockets: {}; {} opened and {} \
+                "{at} stayed open: in {} after {after} it never left LISTEN (listening sockets: {}; {} opened and {} \
                  closed meanwhile)",
                 since(now, trigger),
                 self.sockets,
@@ -113,12 +113,12 @@ impl Gate {
                 self.ceased
             ),
             (Some((closed, by)), None) => format!(
-                "{at} closed {} after {moment}, by {by}, and did not reopen in {}",
+                "{at} closed {} after {after}, by {by}, and did not reopen in {}",
                 since(*closed, trigger),
                 since(now, *closed)
             ),
             (Some((closed, by)), Some((reopened, who))) => format!(
-                "{at} closed {} after {moment}, by {by}, and reopened {} later, by {who}{again}",
+                "{at} closed {} after {after}, by {by}, and reopened {} later, by {who}{again}",
                 since(*closed, trigger),
                 since(*reopened, *closed)
             ),

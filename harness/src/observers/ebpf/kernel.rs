@@ -37,7 +37,7 @@ impl Kernel {
     /// A loader.
     pub(super) fn loader(&self) -> EbpfLoader<'static> {
         let made = self.loader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        made.unwrap_or_else(EbpfLoader::new)
+        made.unwrap_or_default()
     }
 }
 
