@@ -134,3 +134,21 @@ fn keep_no_descriptors() -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        let here = std::thread::spawn(|| Guardian::post(Territory::Marked).err().unwrap().to_string());
+        assert!(here.join().unwrap().contains("threads already"));
+    }
+
+    #[test]
+    fn a_run_has_one_mark_of_its_own() {
+        assert_eq!((mark(), own_mark()), (mark(), own_mark()));
+        assert!(mark().ends_with(own_mark()) && own_mark().len() > 36 && !own_mark().contains(':'));
+    }
+}

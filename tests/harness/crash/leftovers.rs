@@ -4,6 +4,7 @@
 //! that everything it starts inherits, and a descriptor of its network namespace keeps that number from being used again.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,6 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portwitness::sut::guardian::MARK;
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use crate::support::{Started, eventually};
 
@@ -156,4 +159,24 @@ fn a_descriptor_of_the_namespace_is_found() {
     });
     *traces.namespace.lock().unwrap() = Some(namespace.try_clone().unwrap());
     found(&traces, "has a descriptor of the network namespace", sleeper(|command| command.stdin(namespace)));
+}
+
+#[test]
+fn a_mount_of_the_namespace_is_found() {
+    let traces = Traces::new();
+    let here = File::open("/proc/thread-self/ns/net").unwrap();
+    let place = tempfile::NamedTempFile::new().unwrap();
+    let elsewhere = || {
+        // SAFETY: changes which mounts this thread sees, and takes its working directory apart from the others'.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        portwitness::sut::hosts::enter_private().unwrap();
+        mount_bind("/proc/thread-self/ns/net", place.path()).unwrap();
+        *traces.namespace.lock().unwrap() = Some(File::open(place.path()).unwrap());
+        move_into_link_name_space(here.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        // It sees the mount, and is not in the namespace itself.
+        sleeper(|command| command)
+    };
+    let sleeper = std::thread::scope(|scope| scope.spawn(elsewhere).join().unwrap());
+    found(&traces, "mount ", sleeper);
 }
