@@ -14,7 +14,7 @@ use std::time::Duration;
 use portwitness::suite::{Effort, Plan, Suite};
 use portwitness::sut::{Profile, ProfileError};
 
-use config::PortConfig;
+use config::{Limits, PortConfig};
 use effort::Sizes;
 use system::Tunnel;
 
@@ -35,6 +35,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 fn plan(profile: &Profile, effort: Effort) -> Result<Plan, ProfileError> {
     let ports = PortConfig::read(profile)?;
-    let tunnel = Arc::new(Tunnel::new(ports, Sizes::of(effort)));
+    let tunnel = Arc::new(Tunnel::new(ports, Sizes::of(effort), Limits::read(profile)?));
     Ok(Plan { backends: backends::all(&tunnel.ports), pause: PAUSE, groups: cases::groups(&tunnel) })
 }

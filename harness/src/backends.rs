@@ -7,8 +7,10 @@ use crate::endpoint::Endpoint;
 use crate::history::Recorder;
 
 mod echo;
+mod relay;
 
 pub use echo::EchoBackend;
+pub use relay::Relay;
 
 /// Why a backend could not be started.
 #[derive(Debug, thiserror::Error)]

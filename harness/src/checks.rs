@@ -7,8 +7,11 @@ pub mod causality;
 pub mod connection;
 pub mod coverage;
 pub mod judge;
+pub mod left_open;
 pub mod metrics;
+pub mod pace;
 pub mod port_window;
+pub mod resources;
 pub mod routing;
 pub mod slice;
 mod system;
@@ -22,7 +25,10 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
 pub use judge::{CaseJudgement, CheckJudgement, Judge, Judgement, SuiteJudgement, judge, judge_case, judge_stream};
+pub use left_open::NoneLeftOpen;
+pub use pace::{Pace, Silence};
 pub use port_window::{PortStays, PortWindow, Reopens, Trigger};
+pub use resources::Growth;
 pub use routing::Routing;
 pub use slice::Slice;
 pub use traffic::{Traffic, Turns};
@@ -52,6 +58,12 @@ pub enum Check {
     StaysConnected(StaysConnected),
     /// Connections ended in a way that can be told.
     Endings(Endings),
+    /// The system closed the connections whose clients have ended.
+    NoneLeftOpen(NoneLeftOpen),
+    /// The system gave back memory and sockets.
+    Growth(Growth),
+    /// Round trips were about as fast as they should be.
+    Pace(Pace),
 }
 
 impl Check {
@@ -68,6 +80,9 @@ impl Check {
             Self::Routing(check) => format!("routing of {}", check.group),
             Self::StaysConnected(check) => format!("connection of {}", check.group),
             Self::Endings(check) => format!("endings of {}", check.group),
+            Self::NoneLeftOpen(_) => "no connection left open".into(),
+            Self::Growth(_) => "memory and sockets".into(),
+            Self::Pace(check) => format!("pace of {}", check.group),
         }
     }
 
@@ -84,6 +99,9 @@ impl Check {
             Self::Routing(check) => check.judge(slice),
             Self::StaysConnected(check) => check.judge(slice),
             Self::Endings(check) => check.judge(slice),
+            Self::NoneLeftOpen(check) => check.judge(slice),
+            Self::Growth(check) => check.judge(slice),
+            Self::Pace(check) => check.judge(slice),
         }
     }
 }

@@ -9,6 +9,7 @@ mod listeners;
 mod operation;
 mod record;
 mod recorder;
+mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,11 @@ pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, Syscal
 pub use listeners::{Edge, EdgeKind, Listeners, PortTimeline};
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
+    YARDSTICK,
 };
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
+pub use resources::Resources;
 
 /// A run as it was recorded: what it was, and every record in the order of time.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 mod interrupt;
 mod observe;
 mod sabotage;
+mod settle;
 mod step;
 
 use std::path::PathBuf;
@@ -26,9 +27,6 @@ pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
 pub(crate) use step::said;
-
-/// Backends may take this long to see the last of their connections go.
-const SETTLE: Duration = Duration::from_secs(2);
 
 /// What a run is, beside its plan.
 pub struct Settings {
@@ -207,14 +205,15 @@ impl Runner<'_> {
         let checks = declared.iter().chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
+        self.sample(sut);
         let outcome = match need {
             Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
         };
-        backends.settle(SETTLE).await;
-        sut.reap_dead();
         // A death of the observer is in the history; the case still gets its end.
-        let fenced = watch.fence();
+        let fenced = self.settle(&planned.case, case, watch, backends).await;
+        sut.reap_dead();
+        self.sample(sut);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
         self.recorder.settle();

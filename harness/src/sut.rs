@@ -176,6 +176,11 @@ impl Sut {
         dead
     }
 
+    /// The processes that are running, as far as is known: name in the profile, and pid.
+    pub fn processes(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.processes.iter().map(|running| (running.name(), running.pid()))
+    }
+
     /// Asks every process to stop, waits for all of them until their deadlines, which begin now, and kills what is left,
     /// with all that they spawned.
     pub async fn stop(mut self) {

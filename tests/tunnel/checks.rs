@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use portwitness::checks::{Check, Endings, PortStays, PortWindow, Reopens, Routing, StaysConnected, Traffic, Turns};
+use portwitness::checks::{
+    Check, Endings, Growth, NoneLeftOpen, Pace, PortStays, PortWindow, Reopens, Routing, StaysConnected, Traffic, Turns,
+};
+use portwitness::history::YARDSTICK;
 
-use super::config::{Client, Port, PortConfig};
+use super::config::{Client, Limits, Port, PortConfig};
+use super::system::Tunnel;
 
 /// 'Verify listening sockets close within 1 second' (specification, suite 2).
 const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 /// 'Verify sockets reopen at configured timeout ±1 second' (specification, suite 2).
 const TOLERANCE: Duration = Duration::from_secs(1);
+/// The system closes its end of a connection within this time of its client's: the specification limits only closes at a
+/// failover, so this is long.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The port closes within 1 s of the trigger and reopens the timeout ± 1 s after its own close.
 pub(crate) fn window(ports: &PortConfig, port: &Port, trigger: &str) -> Check {
@@ -94,4 +101,24 @@ pub(crate) fn stays_connected_and_closes(group: &str) -> Check {
 /// The connections of a group end in a way that can be told.
 pub(crate) fn ends_well(group: &str, at_least: u64) -> Check {
     Check::Endings(Endings { group: group.into(), at_least })
+}
+
+/// The system closes every connection whose client has ended.
+fn none_left_open() -> Check {
+    Check::NoneLeftOpen(NoneLeftOpen { within_ms: CLOSED_WITHIN.as_millis() as u64 })
+}
+
+/// No process of the system keeps much more memory, or many more sockets, than it had before its group of cases.
+fn gives_back(limits: Limits) -> Check {
+    Check::Growth(Growth { memory_bytes: limits.memory_bytes, sockets: limits.sockets })
+}
+
+/// Round trips of a group take at most so many times as long as those through the yardstick.
+pub(crate) fn keeps_pace(group: &str, at_most: f64) -> Check {
+    Check::Pace(Pace { group: group.into(), yardstick: YARDSTICK.into(), at_most })
+}
+
+/// What a case leaves behind when its clients have gone: no connection, not much memory, few sockets.
+pub(crate) fn leaves_nothing(tunnel: &Tunnel) -> [Check; 2] {
+    [none_left_open(), gives_back(tunnel.limits)]
 }

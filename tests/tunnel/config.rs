@@ -8,6 +8,11 @@ use portwitness::sut::{Profile, ProfileError};
 /// In seconds: an hour.
 const LONGEST_TIMEOUT: f64 = 3600.0;
 
+/// In bytes: more than any tunnel needs to keep for one group of cases, unless it keeps what it carried.
+const MEMORY_GROWTH: f64 = 1024e6;
+/// More than the connections of any group that a failover cuts short.
+const SOCKET_GROWTH: f64 = 16.0;
+
 /// One of the two tunnels of each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tun {
@@ -36,6 +41,27 @@ pub(crate) enum Entry {
 pub(crate) struct Port {
     pub(crate) name: String,
     pub(crate) endpoint: Endpoint,
+}
+
+/// What the profile allows the system, beside the specification.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Limits {
+    /// Memory that a process may gain in a group of cases.
+    pub(crate) memory_bytes: u64,
+    /// Sockets that it may gain.
+    pub(crate) sockets: u64,
+    /// How many times as long as a bare relay's its round trips may take; not judged where the profile does not say.
+    pub(crate) round_trips: Option<f64>,
+}
+
+impl Limits {
+    /// Reads `memory_growth_mb`, `socket_growth` and `round_trips_at_most`, each optional.
+    pub(crate) fn read(profile: &Profile) -> Result<Self, ProfileError> {
+        let memory = profile.optional_number("memory_growth_mb")?.map_or(MEMORY_GROWTH, |megabytes| megabytes * 1e6);
+        let sockets = profile.optional_number("socket_growth")?.unwrap_or(SOCKET_GROWTH);
+        let round_trips = profile.optional_number("round_trips_at_most")?;
+        Ok(Self { memory_bytes: memory as u64, sockets: sockets as u64, round_trips })
+    }
 }
 
 /// All ports of the system, and how long they stay closed at a failover.

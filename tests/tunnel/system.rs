@@ -11,7 +11,7 @@ use portwitness::clock::Timestamp;
 use portwitness::history::{Event, Record};
 use portwitness::sut::wait;
 
-use super::config::{Client, Entry, PortConfig, Tun};
+use super::config::{Client, Entry, Limits, PortConfig, Tun};
 use super::effort::Sizes;
 use super::failover;
 
@@ -24,13 +24,14 @@ const BACKEND_DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct Tunnel {
     pub(crate) ports: PortConfig,
     pub(crate) sizes: Sizes,
+    pub(crate) limits: Limits,
     /// Which client is active, of which start of the system.
     active: Mutex<Option<(u64, Client)>>,
 }
 
 impl Tunnel {
-    pub(crate) fn new(ports: PortConfig, sizes: Sizes) -> Self {
-        Self { ports, sizes, active: Mutex::new(None) }
+    pub(crate) fn new(ports: PortConfig, sizes: Sizes, limits: Limits) -> Self {
+        Self { ports, sizes, limits, active: Mutex::new(None) }
     }
 
     /// Bytes that nobody else sends in this run: `stream` numbers the operations of a case.

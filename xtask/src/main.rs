@@ -1,6 +1,7 @@
 //! `cargo xtask`: sets up, builds, runs, tests, measures and lints the project.
 
 mod bench;
+mod faults;
 mod lint;
 mod run;
 mod setup;
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   setup         install what is missing: eBPF toolchain, bpf-linker, Python venv with the real tunnel
   run [args]    setup, build, then `suites run` with these arguments (try: cargo xtask run --help)
+  faults [args] setup, build, then the tunnel suite on the reference once per fault (try: cargo xtask faults --help)
   test [args]   setup, then `cargo test` on the whole workspace with these arguments
   bench [NAME...] [--quick]
                 setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let result = match (command.to_str(), rest.as_slice()) {
         (Some("setup"), []) => setup::run(&workspace),
         (Some("run"), args) => run::run(&workspace, args),
+        (Some("faults"), args) => faults::run(&workspace, args),
         (Some("test"), args) => test::run(&workspace, args),
         (Some("bench"), args) => bench::run(&workspace, args),
         (Some("lint"), []) => lint::run(&workspace),

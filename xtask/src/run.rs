@@ -1,6 +1,7 @@
 //! `cargo xtask run`: set-up, a release build, then the suites.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, ensure};
@@ -11,13 +12,18 @@ use crate::workspace::{Workspace, become_command};
 /// Runs `suites run` with `args` and ends as it ends.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     setup::ensure(workspace)?;
+    let suites = build(workspace)?;
+
+    // `cargo xtask run -- --profile full` is what many type; the dashes were meant for cargo.
+    let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
+    Err(become_command(Command::new(suites).arg("run").args(args)))
+}
+
+/// Builds the suites and the reference systems for release; returns the suites' program, beside which the others lie.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let mut build = workspace.cargo("build");
     build.args(["--release", "--package", "suites", "--package", "reference-tunnel"]);
     let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
-
-    // `cargo xtask run -- --profile full` is what many type; the dashes were meant for cargo.
-    let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
-    let suites = workspace.target_dir.join("release/suites");
-    Err(become_command(Command::new(suites).arg("run").args(args)))
+    Ok(workspace.target_dir.join("release/suites"))
 }

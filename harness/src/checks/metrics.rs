@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::slice::Slice;
 use super::traffic;
+use crate::history::YARDSTICK;
 
 /// Clients whose connections are held through an event: that such a one ends is no error, so it is classified, not counted.
 const HELD: [&str; 5] = ["idle", "busy", "half_closed", "backpressured", "connecting"];
@@ -51,7 +52,7 @@ impl Metrics {
     pub fn of(slice: &Slice<'_>) -> Self {
         let mut metrics = Self { duration_ms: slice.end.ms_after(slice.begin), ..Self::default() };
         let mut transfers = Vec::new();
-        for op in slice.operations() {
+        for op in slice.operations().into_iter().filter(|op| op.group != YARDSTICK) {
             if !HELD.contains(&op.client) {
                 metrics.operations += 1;
                 match traffic::fault(&op) {

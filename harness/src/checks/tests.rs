@@ -2,6 +2,7 @@
 
 mod connections;
 mod evidence;
+mod leftovers;
 mod ports;
 mod traffic;
 

@@ -1,20 +1,22 @@
-//! What later cases need of earlier records: which sockets listen, and what became of the observers.
+//! What later cases need of earlier records: which sockets listen, what became of the observers, what the system held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::kernel::TcpState;
 use super::listeners::same_netns;
 use super::record::{Event, Record};
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
-/// listening socket opened, or that it listened already; the observers' own changes; losses.
+/// listening socket opened, or that it listened already; the observers' own changes; losses; what each process held first.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
     let mut seeds: Vec<usize> = Vec::new();
+    let mut sampled = HashSet::new();
     let mut kept = vec![false; records.len()];
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Resources(held) => kept[index] = sampled.insert((held.process.clone(), held.tgid)),
             Event::Listening(_) => seeds.push(index),
             Event::SocketState(change) if (change.from, change.to) == (TcpState::Close, TcpState::Listen) => {
                 listening.insert(change.socket, index);
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::history::tests::{at, edge, seed, syscall};
-    use crate::history::{Listeners, ObserverChange, PortTimeline, Source};
+    use crate::history::{Listeners, ObserverChange, PortTimeline, Resources, Source};
 
     fn event(ns: u64, event: Event) -> Record {
         Record { at: Timestamp(ns), uncertainty_ns: 0, source: Source::Ebpf, event }
@@ -81,5 +83,15 @@ mod tests {
             PortTimeline::of(at("127.0.0.1:80"), 1, records, Timestamp(9), Timestamp(9)).listeners_before
         };
         assert_eq!(timeline(&before), timeline(&after));
+    }
+
+    #[test]
+    fn what_a_process_held_first_is_left() {
+        let held = |ns: u64, tgid: u32| {
+            let process = "p".into();
+            event(ns, Event::Resources(Resources { process, tgid, processes: 1, resident_bytes: ns, sockets: 1 }))
+        };
+        let before = vec![held(1, 5), held(2, 5), held(3, 6), held(4, 5)];
+        assert_eq!(carry(before), [held(1, 5), held(3, 6)]);
     }
 }

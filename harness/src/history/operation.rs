@@ -10,6 +10,9 @@ use crate::endpoint::Endpoint;
 #[serde(transparent)]
 pub struct OpId(pub u64);
 
+/// The group of operations that bypass the system under test: only what is measured against them concerns them.
+pub const YARDSTICK: &str = "yardstick";
+
 /// A step of an operation: one client, one connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Listening, ProcessChange, SocketState, Syscall};
 use super::operation::{BackendConnection, Operation};
+use super::resources::Resources;
 use crate::clock::Timestamp;
 
 /// A line of the history.
@@ -39,7 +40,7 @@ pub enum Source {
     Ebpf,
     /// The sock_diag observer (netlink, polled).
     SockDiag,
-    /// /proc, read once before observation began.
+    /// /proc: what listened before observation began, and what the system holds as a case begins and ends.
     Procfs,
     /// The control of the system under test.
     Sut,
@@ -87,6 +88,8 @@ pub enum Event {
     Operation(Operation),
     /// A backend of ours is done with a connection, or was asked about it while it was still open.
     Backend(BackendConnection),
+    /// What a process of the system held at this moment.
+    Resources(Resources),
     /// The system under test was started, became ready, stopped or died.
     Sut(SutChange),
     /// A case begins.

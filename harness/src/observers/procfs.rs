@@ -1,5 +1,7 @@
 //! What /proc tells: which sockets listen at this moment, and who holds them.
 
+mod resources;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, BufReader};
@@ -12,6 +14,7 @@ use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 use super::sock_diag::netlink::{self, Listener};
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
+pub use resources::resources;
 
 /// The inode number of the calling thread's network namespace.
 pub fn own_netns() -> io::Result<u32> {

@@ -172,6 +172,11 @@ impl Profile {
         self.settings.get(key).ok_or_else(|| self.missing("setting", key, self.settings.keys()))
     }
 
+    /// A setting that is a positive number, where the profile has it.
+    pub fn optional_number(&self, key: &str) -> Result<Option<f64>, ProfileError> {
+        self.settings.contains_key(key).then(|| self.number(key)).transpose()
+    }
+
     /// A setting that is a positive number.
     pub fn number(&self, key: &str) -> Result<f64, ProfileError> {
         let number = match self.setting(key)? {

@@ -55,6 +55,7 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, title: String, entr
     let mut judged = checks::nothing_moves(&tunnel.ports);
     judged.push(checks::at_least(GROUP, shape.count as u64, shape.at_least));
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let tunnel = own.clone();

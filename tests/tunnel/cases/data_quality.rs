@@ -32,6 +32,7 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
     judged.push(checks::transfers(GROUP, 1, 1, 1, sizes.transfer_budget));
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));
     judged.push(checks::stays_connected(GROUP));
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let tunnel = own.clone();

@@ -71,6 +71,7 @@ fn judged_by(tunnel: &Tunnel, client: Client, words: &[Word]) -> Vec<Check> {
         judged.push(checks::reaches(word, tunnel.ports.backend(*entry, client)));
         judged.push(checks::stays_connected(word));
     }
+    judged.extend(checks::leaves_nothing(tunnel));
     judged
 }
 

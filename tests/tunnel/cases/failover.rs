@@ -46,6 +46,7 @@ fn persistence(tunnel: &Arc<Tunnel>, number: usize, to: Client) -> Case {
     judged.push(checks::triggered(TRIGGER));
     judged.push(checks::reaches(TRIGGER, tunnel.ports.backend(entry, to)));
     judged.extend(probed(tunnel, to));
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let tunnel = own.clone();
@@ -110,6 +111,7 @@ fn final_check(tunnel: &Arc<Tunnel>) -> Case {
         judged.push(checks::reaches(group, tunnel.ports.backend(*entry, active)));
         judged.push(checks::stays_connected(group));
     }
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let (tunnel, entries) = (own.clone(), entries.clone());

@@ -69,6 +69,7 @@ fn case(tunnel: &Arc<Tunnel>, number: usize, state: State, title: &str, to: Clie
     }
     judged.push(checks::all_right(PROBE, 1));
     judged.push(checks::reaches(PROBE, ports.backend(Entry::Server(Tun::One), to)));
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let tunnel = own.clone();

@@ -43,6 +43,7 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
     let mut judged = checks::nothing_moves(&tunnel.ports);
     judged.push(checks::transfers(GROUP, TRANSFERS as u64, AT_LEAST, DIGESTS, sizes.punishment_budget));
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));
+    judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
         let tunnel = own.clone();

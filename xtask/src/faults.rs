@@ -1,0 +1,184 @@
+//! `cargo xtask faults`: runs the tunnel suite on the reference once per fault, and compares what is caught with what should be.
+
+mod compare;
+mod document;
+mod expected;
+mod load;
+mod matrix;
+mod queue;
+mod suite;
+mod tally;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+
+use crate::workspace::{Workspace, is_root};
+use crate::{run, setup};
+use compare::Compared;
+use expected::{Expectations, Fault};
+use load::Load;
+use queue::Queue;
+use suite::{Suites, Wanted};
+
+/// Something is not as expected: the same code as the harness gives for a failure.
+const NOT_AS_EXPECTED: u8 = 100;
+/// As a shell reports SIGINT.
+const INTERRUPTED: u8 = 130;
+const USAGE_ERROR: u8 = 2;
+
+/// Runs the tunnel suite on the reference once per fault: exactly the cases that should fail do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask faults",
+    after_help = "exit codes: 0 as expected, 2 usage, 96 set-up failed, 100 not as expected, \
+                                                     130 interrupted"
+)]
+struct Arguments {
+    /// Only these faults (default: all that tests/tunnel/faults.toml names)
+    names: Vec<String>,
+    /// Suites that run at once: they sleep most of the time
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Run the correct reference instead: no case may fail
+    #[arg(long, conflicts_with_all = ["names", "short", "check"])]
+    none: bool,
+    /// How often each is run
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    repeat: u16,
+    /// Keep every CPU busy meanwhile
+    #[arg(long)]
+    load: bool,
+    /// Only these cases: 2.6, 2.5-2.8 or 2; may be repeated
+    #[arg(long = "case", value_name = "NUMBER")]
+    cases: Vec<String>,
+    /// For each fault only the few cases that faults.toml names as telling
+    #[arg(long, conflicts_with = "cases")]
+    short: bool,
+    /// Compare FAULTS.md with the outcome instead of writing it
+    #[arg(long)]
+    check: bool,
+    /// Use this program instead of building one; the reference lies beside it
+    #[arg(long, value_name = "PATH", hide = true)]
+    suites: Option<PathBuf>,
+    /// Other expectations
+    #[arg(long, value_name = "PATH", hide = true)]
+    expectations: Option<PathBuf>,
+}
+
+/// Parses `args`, sets up, runs, compares, and writes `FAULTS.md` when everything was run.
+pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    let command = [OsString::from("cargo xtask faults")];
+    let arguments = match Arguments::try_parse_from(command.iter().chain(args)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return Ok(if error.use_stderr() { ExitCode::from(USAGE_ERROR) } else { ExitCode::SUCCESS });
+        }
+    };
+    let file = arguments.expectations.clone().unwrap_or_else(|| workspace.root.join("tests/tunnel/faults.toml"));
+    let expectations = Expectations::load(&file)?;
+    let faults = match expectations.named(&arguments.names) {
+        Ok(faults) => faults,
+        Err(unknown) => {
+            eprintln!("error: {unknown}");
+            return Ok(ExitCode::from(USAGE_ERROR));
+        }
+    };
+    if !is_root() {
+        bail!("not root: the suites watch the kernel and make network namespaces; as root: sudo -E cargo xtask faults");
+    }
+    let program = match &arguments.suites {
+        Some(program) => program.clone(),
+        None => {
+            setup::ensure(workspace)?;
+            run::build(workspace)?
+        }
+    };
+    let suites = Suites::new(program, workspace.target_dir.join("faults"))?;
+    let queue = Queue::new(usize::from(arguments.jobs))?;
+    let _load = arguments.load.then(Load::start);
+    if arguments.none {
+        return never_cries_wolf(&arguments, &suites, &queue);
+    }
+    let lacking = expectations.lacking(&suites.faults()?);
+    if !lacking.is_empty() {
+        bail!("{} says nothing of: {}", workspace.shown(&file), lacking.join(", "));
+    }
+    fault_by_fault(workspace, &arguments, &suites, &queue, &faults)
+}
+
+fn fault_by_fault(
+    workspace: &Workspace,
+    arguments: &Arguments,
+    suites: &Suites,
+    queue: &Queue,
+    faults: &[&Fault],
+) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let mut wanted: Vec<(usize, Wanted)> = Vec::new();
+    for (index, fault) in faults.iter().enumerate() {
+        let cases = if arguments.short { fault.short.clone() } else { arguments.cases.clone() };
+        for round in 0..arguments.repeat {
+            wanted.push((index, Wanted { fault: fault.name.clone(), round, cases: cases.clone() }));
+        }
+    }
+    // What takes longest begins first.
+    wanted.sort_by_key(|(index, _)| !faults[*index].slow);
+    let all: Vec<&Wanted> = wanted.iter().map(|(_, wanted)| wanted).collect();
+    let outcomes = queue.run(suites, &all, |wanted, outcome| {
+        let of = faults.iter().find(|fault| fault.name == wanted.fault);
+        of.map_or_else(String::new, |fault| Compared::new(fault, outcome).in_short())
+    });
+    if queue.interrupted() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let mut compared: Vec<(usize, Compared)> = Vec::new();
+    for ((index, _), outcome) in wanted.iter().zip(outcomes) {
+        let outcome = outcome.with_context(|| format!("the suite did not run with fault {}", faults[*index].name))?;
+        compared.push((*index, Compared::new(faults[*index], &outcome)));
+    }
+    compared.sort_by_key(|(index, _)| *index);
+    let compared: Vec<Compared> = compared.into_iter().map(|(_, compared)| compared).collect();
+    print!("{}", matrix::render(&compared));
+    eprintln!("faults: {} runs in {:.0} s", compared.len(), began.elapsed().as_secs_f64());
+    let good = compared.iter().all(Compared::as_expected);
+
+    let whole = arguments.names.is_empty() && arguments.cases.is_empty() && !arguments.short;
+    let path = workspace.root.join("FAULTS.md");
+    let written = whole && arguments.expectations.is_none() && arguments.repeat == 1;
+    let same = match (written, arguments.check) {
+        (true, true) => document::is_current(&path, &compared)?,
+        (true, false) if good => {
+            document::write(&path, &compared)?;
+            true
+        }
+        (true, false) => {
+            eprintln!("faults: not as expected, so FAULTS.md stays as it was");
+            true
+        }
+        (false, _) => true,
+    };
+    if !same {
+        eprintln!("faults: FAULTS.md is out of date: cargo xtask faults writes it anew");
+    }
+    Ok(if good && same { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_EXPECTED) })
+}
+
+fn never_cries_wolf(arguments: &Arguments, suites: &Suites, queue: &Queue) -> anyhow::Result<ExitCode> {
+    let wanted: Vec<Wanted> = (0..arguments.repeat)
+        .map(|round| Wanted { fault: "none".into(), round, cases: arguments.cases.clone() })
+        .collect();
+    let all: Vec<&Wanted> = wanted.iter().collect();
+    let outcomes = queue.run(suites, &all, |_, outcome| tally::in_short(outcome));
+    if queue.interrupted() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let outcomes: Vec<_> = outcomes.into_iter().collect::<anyhow::Result<_>>()?;
+    print!("{}", tally::render(&outcomes));
+    Ok(if tally::any_failed(&outcomes) { ExitCode::from(NOT_AS_EXPECTED) } else { ExitCode::SUCCESS })
+}
