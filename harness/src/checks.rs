@@ -62,8 +62,10 @@ pub enum Check {
     NoneLeftOpen(NoneLeftOpen),
     /// The system gave back memory and sockets.
     Growth(Growth),
-    /// Round trips were about as fast as they should be.
+    /// Round trips or transfers were about as fast as they should be.
     Pace(Pace),
+    /// No connection stood still for long.
+    Silence(Silence),
 }
 
 impl Check {
@@ -83,6 +85,7 @@ impl Check {
             Self::NoneLeftOpen(_) => "no connection left open".into(),
             Self::Growth(_) => "memory and sockets".into(),
             Self::Pace(check) => format!("pace of {}", check.group),
+            Self::Silence(check) => format!("silence of {}", check.group),
         }
     }
 
@@ -102,6 +105,7 @@ impl Check {
             Self::NoneLeftOpen(check) => check.judge(slice),
             Self::Growth(check) => check.judge(slice),
             Self::Pace(check) => check.judge(slice),
+            Self::Silence(check) => check.judge(slice),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use portwitness::checks::{
-    Check, Endings, Growth, NoneLeftOpen, Pace, PortStays, PortWindow, Reopens, Routing, StaysConnected, Traffic, Turns,
+    Check, Endings, Growth, NoneLeftOpen, Pace, PortStays, PortWindow, Reopens, Routing, Silence, StaysConnected,
+    Traffic, Turns,
 };
 use portwitness::history::YARDSTICK;
 
@@ -113,9 +114,12 @@ fn gives_back(limits: Limits) -> Check {
     Check::Growth(Growth { memory_bytes: limits.memory_bytes, sockets: limits.sockets })
 }
 
-/// Round trips of a group take at most so many times as long as those through the yardstick.
-pub(crate) fn keeps_pace(group: &str, at_most: f64) -> Check {
-    Check::Pace(Pace { group: group.into(), yardstick: YARDSTICK.into(), at_most })
+/// The operations of a group are about as fast as the profile says, and never stand still for long: where it says so.
+pub(crate) fn keeps_pace(tunnel: &Tunnel, group: &str) -> impl Iterator<Item = Check> {
+    let Limits { relay_times, silence, .. } = tunnel.limits;
+    let pace = relay_times.map(|at_most| Pace { group: group.into(), yardstick: YARDSTICK.into(), at_most });
+    let silence = silence.map(|longest| Silence { group: group.into(), at_most_ms: longest.as_millis() as u64 });
+    pace.map(Check::Pace).into_iter().chain(silence.map(Check::Silence))
 }
 
 /// What a case leaves behind when its clients have gone: no connection, not much memory, few sockets.

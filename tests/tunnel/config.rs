@@ -50,17 +50,22 @@ pub(crate) struct Limits {
     pub(crate) memory_bytes: u64,
     /// Sockets that it may gain.
     pub(crate) sockets: u64,
-    /// How many times as long as a bare relay's its round trips may take; not judged where the profile does not say.
-    pub(crate) round_trips: Option<f64>,
+    /// How many times as long as a bare relay it may take for round trips and transfers; not judged where there is none.
+    pub(crate) relay_times: Option<f64>,
+    /// How long a connection that carries something may stand still; not judged where there is none.
+    pub(crate) silence: Option<Duration>,
 }
 
 impl Limits {
-    /// Reads `memory_growth_mb`, `socket_growth` and `round_trips_at_most`, each optional.
+    /// Reads `memory_growth_mb`, `socket_growth`, `relay_times_at_most` and `silence_at_most_secs`, each optional.
     pub(crate) fn read(profile: &Profile) -> Result<Self, ProfileError> {
         let memory = profile.optional_number("memory_growth_mb")?.map_or(MEMORY_GROWTH, |megabytes| megabytes * 1e6);
         let sockets = profile.optional_number("socket_growth")?.unwrap_or(SOCKET_GROWTH);
-        let round_trips = profile.optional_number("round_trips_at_most")?;
-        Ok(Self { memory_bytes: memory as u64, sockets: sockets as u64, round_trips })
+        let relay_times = profile.optional_number("relay_times_at_most")?;
+        // Whatever is longer than an hour is no limit.
+        let silence = profile.optional_number("silence_at_most_secs")?;
+        let silence = silence.map(|seconds| Duration::from_secs_f64(seconds.min(3600.0)));
+        Ok(Self { memory_bytes: memory as u64, sockets: sockets as u64, relay_times, silence })
     }
 }
 

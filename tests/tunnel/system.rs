@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use portwitness::backends::Relay;
 use portwitness::case::{Context, Step, step};
 use portwitness::clients::payload::Payload;
 use portwitness::clients::{ClientContext, Deadlines, echo};
 use portwitness::clock::Timestamp;
-use portwitness::history::{Event, Record};
+use portwitness::history::{Event, Record, YARDSTICK};
 use portwitness::sut::wait;
 
 use super::config::{Client, Entry, Limits, PortConfig, Tun};
@@ -17,6 +18,8 @@ use super::failover;
 
 /// The group of the operations that bring the system to where a case begins.
 const RESET: &str = "reset";
+/// The processes that a message passes on its way to a backend.
+const HOPS: usize = 2;
 /// A backend tells of a connection when that ends: a client's close reaches it within this time.
 const BACKEND_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -27,6 +30,13 @@ pub(crate) struct Tunnel {
     pub(crate) limits: Limits,
     /// Which client is active, of which start of the system.
     active: Mutex<Option<(u64, Client)>>,
+}
+
+/// A way around the system under test, for one connection.
+pub(crate) struct Yardstick {
+    /// A client at its entry.
+    pub(crate) client: ClientContext,
+    _relay: Relay,
 }
 
 impl Tunnel {
@@ -43,6 +53,16 @@ impl Tunnel {
     pub(crate) fn client(&self, context: &Context, group: &str, entry: Entry) -> ClientContext {
         let deadlines = Deadlines { connect: Duration::from_secs(10), idle: self.sizes.idle };
         ClientContext::new(&context.recorder, group, self.ports.listen(entry).endpoint).with_deadlines(deadlines)
+    }
+
+    /// A bare relay of as many hops as the tunnel has processes, where the profile limits how much slower the tunnel may be.
+    pub(crate) fn yardstick(&self, context: &Context) -> anyhow::Result<Option<Yardstick>> {
+        if self.limits.relay_times.is_none() {
+            return Ok(None);
+        }
+        let relay = Relay::start(HOPS).context("the relay that the tunnel is measured against does not start")?;
+        let client = ClientContext::new(&context.recorder, YARDSTICK, relay.endpoint());
+        Ok(Some(Yardstick { client, _relay: relay }))
     }
 
     /// Sets which client is active; `None` when that is not known.

@@ -122,7 +122,7 @@ impl Connections {
                     client.ended = Some(at);
                 }
             }
-            OpStep::FirstByte => {}
+            OpStep::FirstByte | OpStep::Silence { .. } => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! Is the system about as fast as it should be, measured against a yardstick beside it?
+//! Is the system about as fast as it should be, measured against a yardstick beside it, and does it never stand still?
 
 use serde::{Deserialize, Serialize};
 
@@ -6,9 +6,11 @@ use super::slice::{Op, Slice};
 use super::verdict::Verdict;
 use crate::history::Outcome;
 
-/// Round trips of a group take at most so many times as long as those of another, which went through a bare relay at the
-/// same time. What keeps the machine busy slows both, so it cancels out. The quicker tenth of each is compared: on a busy
-/// machine the others say more of the scheduler than of the system, and a system that is slow is so in every round trip.
+/// Round trips or transfers of a group take at most so many times as long as those of another, which went through a bare
+/// relay beside it. What keeps the machine busy slows both, so it cancels out.
+///
+/// Of round trips the quicker tenth of each is compared: on a busy machine the others say more of the scheduler than of the
+/// system, and a system that is slow is so in every round trip. Of transfers the slowest one through the relay counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
     /// The operations that are judged.
@@ -19,17 +21,34 @@ pub struct Pace {
     pub at_most: f64,
 }
 
+/// While a client of a group waits for bytes, some move at least this often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// The operations that are judged.
+    pub group: String,
+    /// The longest silence, in ms: a second or more, for shorter ones are not recorded.
+    pub at_most_ms: u64,
+}
+
 /// Fewer round trips than these say nothing.
 const ENOUGH: u64 = 50;
 
 impl Pace {
-    /// Compares the first deciles of the round-trip times.
+    /// Compares round trips where the group took turns, else how long its operations took.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let (ours, theirs) = (slice.group(&self.group), slice.group(&self.yardstick));
-        let (measured, yardstick) = match (first_decile(&ours), first_decile(&theirs)) {
-            (Ok(measured), Ok(yardstick)) => (measured, yardstick),
-            (Err(few), _) => return Verdict::unknown(format!("{few} round trips of `{}` are too few", self.group)),
-            (_, Err(few)) => return Verdict::unknown(format!("{few} round trips of `{}` are too few", self.yardstick)),
+        let takes_turns = ours.iter().filter_map(|op| op.end.as_ref()).any(|end| end.iterations.is_some());
+        let (what, measured, yardstick) = match takes_turns {
+            true => match (first_decile(&ours), first_decile(&theirs)) {
+                (Ok(measured), Ok(yardstick)) => ("the quicker tenth of its round trips took", measured, yardstick),
+                (Err(few), _) => return few_round_trips(few, &self.group),
+                (_, Err(few)) => return few_round_trips(few, &self.yardstick),
+            },
+            false => match (slowest(&ours), slowest(&theirs)) {
+                (Some(measured), Some(yardstick)) => ("it took", measured, yardstick),
+                (None, _) => return Verdict::unknown(format!("no operation of `{}` came to its end", self.group)),
+                (_, None) => return Verdict::unknown(format!("no operation of `{}` came to its end", self.yardstick)),
+            },
         };
         let ratio = measured as f64 / yardstick as f64;
         if ratio <= self.at_most {
@@ -37,18 +56,44 @@ impl Pace {
         }
         let ms = |ns: u64| ns as f64 / 1e6;
         Verdict::fail(
+            format!("`{}` to take at most {} times as long as a bare relay beside it", self.group, self.at_most),
             format!(
-                "round trips of `{}` to take at most {} times as long as through a bare relay beside it",
-                self.group, self.at_most
-            ),
-            format!(
-                "they took {ratio:.1} times as long: the quicker tenth {:.3} ms, the relay's {:.3} ms, {:.3} ms allowed",
+                "{what} {ratio:.1} times as long: {:.3} ms, the relay {:.3} ms, allowed {:.3} ms",
                 ms(measured),
                 ms(yardstick),
                 ms(yardstick) * self.at_most
             ),
         )
     }
+}
+
+impl Silence {
+    /// Judges the longest silence of each operation.
+    pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
+        let ops = slice.group(&self.group);
+        let longest = ops.iter().filter_map(|op| Some((op, op.silence?))).max_by_key(|(_, (lasted, _))| *lasted);
+        if let Some((op, (lasted, until))) = longest.filter(|(_, (lasted, _))| *lasted > self.at_most_ms) {
+            let zero = op.first_byte.unwrap_or(op.start);
+            return Verdict::fail(
+                format!("`{}` to stand still for at most {} ms", self.group, self.at_most_ms),
+                format!(
+                    "operation {} to {} stood still for {lasted} ms and went on {:.0} ms after its first byte",
+                    op.op.0,
+                    op.target,
+                    until.ms_after(zero)
+                ),
+            );
+        }
+        match ops.iter().all(|op| op.end.is_some()) {
+            true if !ops.is_empty() => Verdict::Pass,
+            true => Verdict::unknown(format!("no operation of `{}` began", self.group)),
+            false => Verdict::unknown(format!("an operation of `{}` never ended", self.group)),
+        }
+    }
+}
+
+fn few_round_trips(count: u64, group: &str) -> Verdict {
+    Verdict::unknown(format!("{count} round trips of `{group}` are too few"))
 }
 
 /// The round-trip time that a tenth of them stays below, in ns; else how many there were, too few.
@@ -66,4 +111,13 @@ fn first_decile(ops: &[Op<'_>]) -> Result<u64, u64> {
         below * 10 >= count
     });
     Ok(found.map_or(1, |(bound, _)| (*bound).max(1)))
+}
+
+/// From the first byte to the end of the operation that took longest, in ns, of those that were right.
+fn slowest(ops: &[Op<'_>]) -> Option<u64> {
+    let took = |op: &Op<'_>| {
+        let end = op.end.as_ref().filter(|end| *end.outcome == Outcome::Ok)?;
+        Some((end.at.since(op.first_byte?).as_nanos() as u64).max(1))
+    };
+    ops.iter().filter_map(took).max()
 }

@@ -44,6 +44,8 @@ pub struct Op<'a> {
     pub connect: Option<Connect<'a>>,
     /// Right before its first write.
     pub first_byte: Option<Timestamp>,
+    /// The longest time in which nothing moved that should have, in ms, and when that was over; `None` below a second.
+    pub silence: Option<(u64, Timestamp)>,
     /// Its end, when it came.
     pub end: Option<End<'a>>,
 }
@@ -134,6 +136,7 @@ impl<'a> Slice<'a> {
                     start: record.at,
                     connect: None,
                     first_byte: None,
+                    silence: None,
                     end: None,
                 });
             } else if let Some(op) = ops.iter_mut().rev().find(|op| op.op == operation.op) {
@@ -205,6 +208,7 @@ impl<'a> Op<'a> {
                 self.connect = Some(Connect { began: *began, returned: at, outcome, local: *local });
             }
             OpStep::FirstByte => self.first_byte = Some(at),
+            OpStep::Silence { lasted_ms } => self.silence = Some((*lasted_ms, at)),
             OpStep::End { outcome, sent, received, sent_sha256, received_sha256, anomalies, iterations, rtt } => {
                 self.end = Some(End {
                     at,

@@ -3,6 +3,7 @@
 mod connections;
 mod evidence;
 mod leftovers;
+mod pace;
 mod ports;
 mod traffic;
 

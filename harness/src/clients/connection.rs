@@ -152,6 +152,7 @@ impl Connection {
                 self.recording.incoming.accept(&self.buffer[..count]);
             }
         }
+        self.recording.silent(self.activity.longest_silence());
         self.recording.end(stop)
     }
 }

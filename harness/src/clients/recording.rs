@@ -19,6 +19,9 @@ use crate::history::{Event, Iterations, OpId, OpStep, Operation, Outcome, Record
 /// Bytes that are generated, written and read at a time: 256 KiB moves a stream over loopback faster than 64 KiB does.
 pub(super) const CHUNK: usize = 256 * 1024;
 
+/// A connection that stood still for less is nothing to speak of.
+const NOTABLE_SILENCE: Duration = Duration::from_secs(1);
+
 /// Why a client stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -89,6 +92,13 @@ impl Recording {
     /// Records how the connect went.
     pub(super) fn connected(&self, began: Timestamp, outcome: Outcome, local: Option<Endpoint>) {
         self.log.append(Timestamp::now(), OpStep::Connect { began, outcome, local });
+    }
+
+    /// Records how long the connection stood still, when that was long.
+    pub(super) fn silent(&self, (silence, until): (Duration, Timestamp)) {
+        if silence >= NOTABLE_SILENCE {
+            self.log.append(until, OpStep::Silence { lasted_ms: milliseconds(silence) });
+        }
     }
 
     /// Records the end of an operation whose connection stopped.

@@ -52,6 +52,12 @@ pub enum OpStep {
     },
     /// The record's time is the moment right before the first write.
     FirstByte,
+    /// Bytes moved again, at the record's time, after the longest time in which the client waited for some: a second at the
+    /// least, else it is not recorded.
+    Silence {
+        /// For how long none had moved, in either direction.
+        lasted_ms: u64,
+    },
     /// It ended: after the last read, before the socket is closed.
     End {
         /// How.

@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use portwitness::backends::Relay;
-use portwitness::case::{Case, Context, step};
-use portwitness::clients::ClientContext;
+use portwitness::case::{Case, step};
 use portwitness::clients::pingpong::{PingPong, ping_pong};
-use portwitness::history::YARDSTICK;
 
 use super::{Draft, event};
 use crate::tunnel::checks;
@@ -19,8 +15,6 @@ const GROUP: &str = "ping-pong";
 /// '1000 iterations, 10ms delay between responses, 500 byte packets' (specification, suite 4).
 const BYTES: u64 = 500;
 const DELAY: Duration = Duration::from_millis(10);
-/// The processes of a tunnel that a message passes on its way to a backend.
-const HOPS: usize = 2;
 /// 'Check success rate ≥ 95%'.
 const AT_LEAST_PERCENT: u64 = 95;
 
@@ -44,7 +38,7 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
     judged.push(checks::turns(GROUP, AT_LEAST_PERCENT));
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));
     judged.push(checks::stays_connected(GROUP));
-    judged.extend(tunnel.limits.round_trips.map(|at_most| checks::keeps_pace(GROUP, at_most)));
+    judged.extend(checks::keeps_pace(tunnel, GROUP));
     judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {
@@ -52,13 +46,15 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
         async move {
             let plan = PingPong { iterations: sizes.turns, bytes: BYTES, delay: DELAY };
             let client = tunnel.client(&context, GROUP, entry);
-            match tunnel.limits.round_trips {
-                Some(_) => beside_a_relay(&context, &client, plan).await,
-                None => {
-                    ping_pong(&client, context.seed, 1, plan).await;
-                    Ok(())
+            // The same turns at the same time through a bare relay tell what a round trip costs on this machine now.
+            let through_tunnel = ping_pong(&client, context.seed, 1, plan);
+            match tunnel.yardstick(&context)? {
+                Some(yardstick) => {
+                    drop(tokio::join!(through_tunnel, ping_pong(&yardstick.client, context.seed, 2, plan)))
                 }
+                None => drop(through_tunnel.await),
             }
+            Ok(())
         }
     });
     Draft {
@@ -72,12 +68,4 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
         workload,
     }
     .case(tunnel)
-}
-
-/// The same turns through the tunnel and, at the same time, through a bare relay of as many hops.
-async fn beside_a_relay(context: &Context, client: &ClientContext, plan: PingPong) -> anyhow::Result<()> {
-    let relay = Relay::start(HOPS).context("the relay to measure against does not start")?;
-    let direct = ClientContext::new(&context.recorder, YARDSTICK, relay.endpoint());
-    tokio::join!(ping_pong(client, context.seed, 1, plan), ping_pong(&direct, context.seed, 2, plan));
-    Ok(())
 }

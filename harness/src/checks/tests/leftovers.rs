@@ -1,8 +1,8 @@
-//! Connections, memory and sockets that the system should have given back, and how fast it is.
+//! Connections, memory and sockets that the system should have given back.
 
 use super::*;
-use crate::checks::{Growth, NoneLeftOpen, Pace};
-use crate::history::{Resources, YARDSTICK};
+use crate::checks::{Growth, NoneLeftOpen};
+use crate::history::Resources;
 
 fn none_left_open() -> Check {
     Check::NoneLeftOpen(NoneLeftOpen { within_ms: 3000 })
@@ -93,35 +93,4 @@ fn what_was_not_sampled_is_unknown() {
     says(&restarted.judge(&check), "unknown", "at both ends of the case");
     let an_earlier_start = held(&[(500, 7, 10, 5), (1001, 8, 90, 90), (5999, 8, 90, 90)]);
     assert_eq!(an_earlier_start.judge(&check), Verdict::Pass);
-}
-
-/// Round trips of the system and of the yardstick: how long in ns, and how many.
-fn turns(ours: &[(u64, u64)], theirs: &[(u64, u64)]) -> Verdict {
-    let mut story = Story::new();
-    for (op, group, buckets) in [(1, "g", ours), (2, YARDSTICK, theirs)] {
-        story.operation(op, group, 1100);
-        let OpStep::End { outcome, sent, received, anomalies, iterations, .. } = ended(Outcome::Ok, 8, 8) else {
-            unreachable!("an end")
-        };
-        let (sent_sha256, received_sha256, rtt) = (None, None, RttHistogram(buckets.to_vec()));
-        let end = OpStep::End { outcome, sent, received, sent_sha256, received_sha256, anomalies, iterations, rtt };
-        story.step(op, 2000, end);
-    }
-    story.judge(&Check::Pace(Pace { group: "g".into(), yardstick: YARDSTICK.into(), at_most: 5.0 }))
-}
-
-#[test]
-fn pace_is_relative() {
-    assert_eq!(turns(&[(500_000, 100)], &[(100_000, 100)]), Verdict::Pass);
-    says(&turns(&[(600_000, 100)], &[(100_000, 100)]), "fail", "6.0 times as long: the quicker tenth 0.600 ms");
-    // A machine that is busy slows both; that some of the round trips were held up says nothing of the system.
-    assert_eq!(turns(&[(50_000_000, 100)], &[(20_000_000, 100)]), Verdict::Pass);
-    assert_eq!(turns(&[(300_000, 10), (90_000_000, 90)], &[(100_000, 100)]), Verdict::Pass);
-    says(&turns(&[(300_000, 9), (90_000_000, 91)], &[(100_000, 100)]), "fail", "900.0 times");
-}
-
-#[test]
-fn without_enough_round_trips_pace_is_unknown() {
-    says(&turns(&[(1, 49)], &[(1, 100)]), "unknown", "49 round trips of `g` are too few");
-    says(&turns(&[(1, 100)], &[]), "unknown", "0 round trips of `yardstick` are too few");
 }
