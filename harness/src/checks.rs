@@ -17,6 +17,7 @@ pub mod slice;
 mod system;
 pub mod traffic;
 pub mod verdict;
+mod who;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::coverage::witness;
 use super::slice::Slice;
 use super::verdict::Verdict;
+use super::who;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::history::{Edge, EdgeKind, Event, OpStep, Operation, TcpState};
@@ -173,7 +174,11 @@ impl PortWindow {
                 let (off, word) = if latest < low { (low - latest, "early") } else { (earliest - high, "late") };
                 return Verdict::fail(
                     format!("{} to reopen {low:.0} to {high:.0} ms after its close", self.endpoint),
-                    format!("it reopened {between:.3} ms after it, {off:.3} ms too {word}, by {}", opened.process),
+                    format!(
+                        "it reopened {between:.3} ms after it, {off:.3} ms too {word}, by {}{}",
+                        opened.process,
+                        who::another(closed, opened)
+                    ),
                 );
             }
             if earliest < low || latest > high {
@@ -199,7 +204,8 @@ impl PortWindow {
             Some(limit) => format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
             None => format!("{} to close after the trigger", self.endpoint),
         };
-        let seen = format!("it never left LISTEN in {watched:.0} ms (listening sockets now: {listeners})");
+        let who = who::listens_still(slice, self.endpoint, trigger);
+        let seen = format!("it never left LISTEN in {watched:.0} ms (listening sockets now: {listeners}){who}");
         Verdict::fail(expected, seen)
     }
 
@@ -216,7 +222,9 @@ impl PortWindow {
             None => format!("{} to reopen after its close", self.endpoint),
         };
         let elsewhere = opened_elsewhere(slice, self.endpoint, closed);
-        Verdict::fail(expected, format!("it did not in {watched:.0} ms{elsewhere}"))
+        let ended =
+            who::ending(slice, closed).map(|how| format!("; {}, which closed it, ended ({how})", closed.process));
+        Verdict::fail(expected, format!("it did not in {watched:.0} ms{elsewhere}{}", ended.unwrap_or_default()))
     }
 }
 
@@ -243,7 +251,12 @@ impl PortStays {
         let port = self.endpoint.port();
         Verdict::fail(
             format!("{} to listen throughout", self.endpoint),
-            format!("it closed {:.3} ms into the case, by {}", edge.at.ms_after(slice.begin), edge.process),
+            format!(
+                "it closed {:.3} ms into the case, by {}{}",
+                edge.at.ms_after(slice.begin),
+                edge.process,
+                who::afterwards(slice, &timeline, edge)
+            ),
         )
         .with_records(slice.around(slice.begin, slice.begin, slice.end, |event| touches_listen(event, port)))
     }

@@ -1,21 +1,25 @@
-//! What later cases need of earlier records: which sockets listen, what became of the observers, what the system held.
+//! What later cases need of earlier records: which sockets listen, what became of the observers, the system.
 
 use std::collections::{HashMap, HashSet};
 
-use super::kernel::TcpState;
+use super::kernel::{ProcessChange, TcpState};
 use super::listeners::same_netns;
 use super::record::{Event, Record};
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
-/// listening socket opened, or that it listened already; the observers' own changes; losses; what each process held first.
+/// listening socket opened, or that it listened already; the observers' own changes; losses; what each process
+/// held first; whose child each living process is.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
     let mut seeds: Vec<usize> = Vec::new();
+    let mut living = HashMap::new();
     let mut sampled = HashSet::new();
     let mut kept = vec![false; records.len()];
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Process(ProcessChange::Fork { child, .. }) => drop(living.insert(*child, index)),
+            Event::Process(ProcessChange::Exit { process, .. }) => drop(living.remove(&process.tgid)),
             Event::Resources(held) => kept[index] = sampled.insert((held.process.clone(), held.tgid)),
             Event::Listening(_) => seeds.push(index),
             Event::SocketState(change) if (change.from, change.to) == (TcpState::Close, TcpState::Listen) => {
@@ -36,7 +40,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
             _ => {}
         }
     }
-    for index in listening.into_values().chain(seeds) {
+    for index in listening.into_values().chain(seeds).chain(living.into_values()) {
         kept[index] = true;
     }
     let mut index = kept.into_iter();
@@ -49,8 +53,9 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::endpoint::Tgid;
     use crate::history::tests::{at, edge, seed, syscall};
-    use crate::history::{Listeners, ObserverChange, PortTimeline, Resources, Source};
+    use crate::history::{Listeners, ObserverChange, PortTimeline, Process, Resources, Source};
 
     fn event(ns: u64, event: Event) -> Record {
         Record { at: Timestamp(ns), uncertainty_ns: 0, source: Source::Ebpf, event }
@@ -93,5 +98,15 @@ mod tests {
         };
         let before = vec![held(1, 5), held(2, 5), held(3, 6), held(4, 5)];
         assert_eq!(carry(before), [held(1, 5), held(3, 6)]);
+    }
+
+    #[test]
+    fn whose_child_a_living_process_is_is_left() {
+        let process = |tgid: u32| Process { tgid: Tgid(tgid), ..Process::default() };
+        let fork = |ns: u64, child: u32| {
+            event(ns, Event::Process(ProcessChange::Fork { parent: process(1), child: Tgid(child) }))
+        };
+        let exit = event(3, Event::Process(ProcessChange::Exit { process: process(5), status: None }));
+        assert_eq!(carry(vec![fork(1, 5), fork(2, 6), exit]), [fork(2, 6)]);
     }
 }

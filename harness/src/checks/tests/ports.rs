@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::checks::{PortStays, PortWindow, Reopens};
+use crate::endpoint::Tgid;
+use crate::history::ProcessChange;
 
 /// Closes within 1 s of the trigger at 1100, reopens 2000 ± 500 ms after its close.
 fn window() -> Check {
@@ -131,4 +133,63 @@ fn a_port_that_must_stay_may_not_move() {
     says(&cycle(1200, 1201).judge(&stays), "fail", "it closed 200.000 ms into the case");
     let absent = Story::new().without(|event| *event == listen(1, PORT, true));
     says(&absent.judge(&stays), "unknown", "did not listen");
+}
+
+fn by(event: Event, tgid: u32) -> Event {
+    match event {
+        Event::SocketState(change) => {
+            let process = Process { tgid: Tgid(tgid), tid: tgid, comm: "p".into() };
+            Event::SocketState(SocketState { process, ..change })
+        }
+        other => other,
+    }
+}
+
+fn exit(tgid: u32, status: i32) -> Event {
+    let process = Process { tgid: Tgid(tgid), tid: tgid, comm: "p".into() };
+    Event::Process(ProcessChange::Exit { process, status: Some(status) })
+}
+
+#[test]
+fn who_keeps_a_port_open_is_said() {
+    let mut second = Story::new();
+    second.at(3, Source::Ebpf, by(listen(9, PORT, true), 7));
+    second.operation(1, "trigger", 1100);
+    second.at(1200, Source::Ebpf, by(listen(1, PORT, false), 7));
+    let verdict = second.judge(&window());
+    says(
+        &verdict,
+        "fail",
+        "a socket there closed 100.000 ms after it, by p[7]; the one that listens was opened by p[7] 1097 ms",
+    );
+
+    let parent = Process { tgid: Tgid(0), ..Process::default() };
+    let fork = |child: u32| Event::Process(ProcessChange::Fork { parent: parent.clone(), child: Tgid(child) });
+    let mut shared = Story::new();
+    shared.at(3, Source::Ebpf, fork(8));
+    shared.at(4, Source::Ebpf, fork(9));
+    shared.at(5, Source::Ebpf, exit(8, 0));
+    shared.operation(1, "trigger", 1100);
+    says(&shared.judge(&window()), "fail", "whose child 9 lives and may hold it too");
+}
+
+#[test]
+fn a_process_that_ends_and_one_that_takes_over_are_named() {
+    let stays = Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) });
+    let restarted = |status: i32| {
+        let mut story = Story::new();
+        story.operation(1, "trigger", 1100);
+        story.at(1200, Source::Ebpf, by(listen(1, PORT, false), 7));
+        story.at(1201, Source::Ebpf, exit(7, status));
+        story.at(1800, Source::Ebpf, by(listen(2, PORT, true), 8));
+        story
+    };
+    let said = "by p[7], which ended then (exit code 4); it listened again after 600.000 ms, by p[8], another process than p[7]";
+    says(&restarted(4 << 8).judge(&stays), "fail", said);
+    says(&restarted(11).judge(&stays), "fail", "(signal 11)");
+    says(&restarted(11).judge(&window()), "fail", "too early, by p[8], another process than p[7]");
+    let gone = restarted(9).without(|event| *event == by(listen(2, PORT, true), 8));
+    says(&gone.judge(&stays), "fail", "it did not listen again");
+    let gone = restarted(9).without(|event| *event == by(listen(2, PORT, true), 8));
+    says(&gone.judge(&window()), "fail", "; p[7], which closed it, ended (signal 9)");
 }
