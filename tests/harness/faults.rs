@@ -1,81 +1,85 @@
-//! Each fault of the reference tunnel makes just the cases fail that should.
+//! The matrix of `cargo xtask faults`, in short: each fault of the reference makes just the cases fail that should.
 
-use crate::support::run;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-/// Runs these cases on the reference with a fault: exactly `failing` fail, all others pass, and the finding of the first
-/// that fails contains `finding`.
-fn caught(fault: &str, cases: &[&str], failing: &[&str], finding: &str) {
-    let fault = format!("fault={fault}");
-    let mut arguments = vec!["--sut", "reference", "--set", fault.as_str()];
-    for case in cases {
-        arguments.extend(["--case", case]);
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Started, eventually, processes_with};
+
+/// `xtask faults` on the suites that were built for this test, its runs kept in `runs`.
+fn faults(runs: &Path, arguments: &[&str]) -> Command {
+    let suites = Path::new(env!("CARGO_BIN_EXE_suites"));
+    let xtask = suites.with_file_name("xtask");
+    assert!(xtask.exists(), "{} is not built: cargo xtask test does that", xtask.display());
+    let mut command = Command::new(xtask);
+    command.args(["faults", "--suites"]).arg(suites).arg("--runs").arg(runs).args(arguments);
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let runs = tempfile::tempdir().unwrap();
+    let Output { status, stdout, stderr } = faults(runs.path(), arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+#[test]
+fn every_fault_is_caught_by_the_cases_that_should() {
+    let (exit, matrix, said) = run(&["--short", "--jobs", "10"]);
+    assert_eq!(exit, 0, "{matrix}\n{said}");
+    let summary = matrix.lines().last().unwrap();
+    let (caught, of) = summary.split_once(" of ").unwrap();
+    assert!(of.starts_with(&format!("{caught} faults are caught")), "{summary}");
+    assert!(caught.parse::<u32>().unwrap() >= 29, "{summary}");
+}
+
+#[test]
+fn a_matrix_that_is_other_than_expected_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faults.toml");
+    let wrong = "[[fault]]\nname = 'flaps'\neffect = 'e'\nfails = [{ cases = ['1.1'], check = 'c', finding = 'f' }]\n";
+    std::fs::write(&path, wrong).unwrap();
+    let expectations = ["--expectations", path.to_str().unwrap()];
+    let (exit, matrix, said) = run(&[&["flaps", "--case", "1.1", "--case", "2.5"][..], &expectations].concat());
+    assert_eq!(exit, 100, "{matrix}\n{said}");
+    assert!(matrix.contains("1.1 was expected to fail, and is pass"), "{matrix}");
+    assert!(matrix.contains("2.5 failed, which was not expected: window of server tun1"), "{matrix}");
+    assert!(matrix.contains("flaps                  M U\n"), "{matrix}");
+
+    let (exit, _, said) = run(&expectations);
+    assert!(exit == 96 && said.contains("says nothing of: closes-late"), "{exit} {said}");
+    let (exit, _, said) = run(&["flips"]);
+    assert!(exit == 2 && said.contains("`flips` is no fault") && said.contains("flaps"), "{exit} {said}");
+}
+
+#[test]
+fn the_correct_reference_is_counted_under_load() {
+    let (exit, counts, said) = run(&["--none", "--repeat", "2", "--jobs", "2", "--load", "--case", "1.1", "--case", "3.1"]);
+    assert_eq!(exit, 0, "{counts}\n{said}");
+    assert!(counts.contains("2 runs of the correct reference: ") && counts.contains(" 0 failed"), "{counts}");
+    assert!(said.contains("threads keep the CPUs busy"), "{said}");
+}
+
+#[test]
+fn an_interrupt_ends_every_suite_in_order() {
+    let runs = tempfile::tempdir().unwrap();
+    let own = runs.path().to_str().unwrap().to_owned();
+    let mut command = faults(runs.path(), &["--none", "--repeat", "3", "--jobs", "2", "--case", "4"]);
+    let mut started = Started(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let histories = || {
+        let places = std::fs::read_dir(runs.path()).unwrap().flatten();
+        places.filter(|place| place.path().join("latest/history.jsonl").exists()).count()
+    };
+    eventually("two suites run", || histories() == 2);
+    let pid = Pid::from_raw(i32::try_from(started.0.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(started.0.wait().unwrap().code(), Some(130));
+    // In order: each wrote its report, none was started after that, and nothing of them is left.
+    for round in 0..2 {
+        assert!(runs.path().join(format!("none-{round}/latest/report.json")).exists(), "run {round} wrote no report");
     }
-    let ran = run(&arguments);
-    assert_eq!(ran.with("fail"), failing, "{}", ran.stderr);
-    assert_eq!(ran.with("unknown"), Vec::<&str>::new(), "{}", ran.stderr);
-    assert_eq!(ran.cases.len(), cases.len(), "{}", ran.stderr);
-    ran.exits_with(100);
-    let text = ran.finding(failing[0]);
-    assert!(text.contains(finding), "no `{finding}` in {text}");
-}
-
-#[test]
-fn closes_late() {
-    caught("closes-late", &["1.1", "1.5", "2.5", "2.9"], &["2.5", "2.9"], "ms too late");
-}
-
-#[test]
-fn reopens_early() {
-    caught("reopens-early", &["1.5", "2.5", "2.9", "2.13"], &["2.5", "2.9"], "ms too early");
-}
-
-#[test]
-fn corrupts_one_byte() {
-    let cases = ["1.1", "1.2", "3.1", "3.3", "4.1", "5.1", "7.1"];
-    caught("corrupts-one-byte", &cases, &["3.1", "3.3", "7.1"], "1 bytes changed at offset 100000");
-}
-
-#[test]
-fn routes_to_the_wrong_backend() {
-    caught(
-        "wrong-backend",
-        &["1.1", "1.2", "1.3", "1.4", "5.1"],
-        &["1.1", "1.3", "1.4"],
-        "reached backend of client 2",
-    );
-}
-
-#[test]
-fn drops_the_triggering_connection() {
-    caught("drops-trigger", &["1.5", "2.1", "2.5"], &["2.1"], "the system ended it");
-}
-
-#[test]
-fn never_closes() {
-    caught("never-closes", &["1.1", "2.5", "2.9"], &["2.5"], "it never left LISTEN");
-}
-
-#[test]
-fn does_not_reopen() {
-    caught("no-reopen", &["2.5"], &["2.5"], "it did not in");
-}
-
-#[test]
-fn ignores_the_trigger() {
-    caught("ignores-trigger", &["1.1", "1.5"], &["1.5"], "it never left LISTEN");
-}
-
-#[test]
-fn flaps() {
-    caught("flaps", &["2.5"], &["2.5"], "it closed again");
-}
-
-#[test]
-fn closes_a_port_that_must_not_move() {
-    caught("moves-active", &["1.1", "2.9"], &["2.9"], "to listen throughout");
-}
-
-#[test]
-fn stalls_a_stream() {
-    caught("stalls-stream", &["1.1", "3.1"], &["3.1"], "without progress");
+    assert_eq!(histories(), 2);
+    assert_eq!(processes_with(&own), Vec::<u32>::new());
 }
