@@ -56,7 +56,8 @@ fn a_matrix_that_is_other_than_expected_is_told() {
 
 #[test]
 fn the_correct_reference_is_counted_under_load() {
-    let (exit, counts, said) = run(&["--none", "--repeat", "2", "--jobs", "2", "--load", "--case", "1.1", "--case", "3.1"]);
+    let (exit, counts, said) =
+        run(&["--none", "--repeat", "2", "--jobs", "2", "--load", "--case", "1.1", "--case", "3.1"]);
     assert_eq!(exit, 0, "{counts}\n{said}");
     assert!(counts.contains("2 runs of the correct reference: ") && counts.contains(" 0 failed"), "{counts}");
     assert!(said.contains("threads keep the CPUs busy"), "{said}");

@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 use super::who;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Edge, EdgeKind, Event, OpStep, Operation, TcpState};
+use crate::history::{Edge, EdgeKind, Event, OpStep, Operation, Record, TcpState};
 
 /// A port leaves LISTEN after a trigger, stays closed for a time, and listens again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,8 +274,16 @@ fn touches_listen(event: &Event, port: u16) -> bool {
         && (change.to == TcpState::Listen || (change.from == TcpState::Listen && change.to == TcpState::Close)))
 }
 
-/// Listeners that the process which closed the port opened elsewhere afterwards, as a clause.
+/// Listeners that the process which closed the port opened elsewhere afterwards, as a clause. A port that had closed in the
+/// case too is back where it was, and no other.
 fn opened_elsewhere(slice: &Slice<'_>, endpoint: Endpoint, closed: &Edge) -> String {
+    let left = |record: &Record| match &record.event {
+        Event::SocketState(change) if (change.from, change.to) == (TcpState::Listen, TcpState::Close) => {
+            Some(change.local)
+        }
+        _ => None,
+    };
+    let left: Vec<Endpoint> = slice.own().iter().filter_map(left).collect();
     let mut elsewhere: Vec<String> = slice
         .own()
         .iter()
@@ -284,6 +292,7 @@ fn opened_elsewhere(slice: &Slice<'_>, endpoint: Endpoint, closed: &Edge) -> Str
             Event::SocketState(change)
                 if change.to == TcpState::Listen
                     && change.local != endpoint
+                    && !left.contains(&change.local)
                     && change.process.tgid == closed.process.tgid =>
             {
                 Some(format!("{} at {:+.0} ms", change.local, record.at.ms_after(closed.at)))

@@ -177,7 +177,7 @@ fn find(fails: &Fails, checks: &[Check]) -> Option<(String, String)> {
     let fits = |check: &&Check| {
         check.verdict.word == "fail"
             && check.name.starts_with(&fails.check)
-            && contains(&check.verdict.text(), &fails.finding)
+            && contains(&check.verdict.in_full(), &fails.finding)
     };
     checks.iter().find(fits).map(|check| (check.name.clone(), check.verdict.text()))
 }

@@ -74,6 +74,8 @@ pub(crate) struct Verdict {
     #[serde(default)]
     seen: String,
     #[serde(default)]
+    around: Vec<String>,
+    #[serde(default)]
     reason: String,
 }
 
@@ -172,6 +174,11 @@ impl Case {
 }
 
 impl Verdict {
+    /// The finding with the records around it.
+    pub(crate) fn in_full(&self) -> String {
+        std::iter::once(self.text()).chain(self.around.iter().cloned()).collect::<Vec<_>>().join("\n")
+    }
+
     /// The finding or the reason, in words.
     pub(crate) fn text(&self) -> String {
         match self.word.as_str() {
@@ -187,7 +194,13 @@ pub(crate) mod tests {
 
     /// A case with one check that is called `check` and says `seen`.
     pub(crate) fn case(number: &str, word: &str, check: &str, seen: &str) -> Case {
-        let verdict = Verdict { word: word.into(), expected: "x".into(), seen: seen.into(), reason: seen.into() };
+        let verdict = Verdict {
+            word: word.into(),
+            expected: "x".into(),
+            seen: seen.into(),
+            reason: seen.into(),
+            around: Vec::new(),
+        };
         let checks = vec![Check { name: check.into(), verdict: verdict.clone() }];
         Case { case: format!("tunnel/group {number}"), verdict, checks }
     }

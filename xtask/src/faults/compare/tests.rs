@@ -64,6 +64,16 @@ fn a_case_that_should_pass_and_does_not_is_told() {
 }
 
 #[test]
+fn a_finding_may_name_the_effect_in_the_records_around_it() {
+    let mut around: serde_json::Value = serde_json::json!({"verdict": "fail", "expected": "x", "seen": "82 of 100"});
+    around["around"] = serde_json::json!(["one: timeout", "another: 5 ms too late"]);
+    let verdict: Verdict = serde_json::from_value(around).expect("a verdict");
+    let mut long = case("2.5", "fail", "window of p", "82 of 100");
+    long.checks[0].verdict = verdict;
+    assert_eq!(complaints(&late(), vec![long]), Vec::<String>::new());
+}
+
+#[test]
 fn what_may_be_may_be_and_nothing_else() {
     let may = vec![May { cases: vec!["2".into()], be: vec!["unknown".into()], why: "w".into() }];
     let fault = Fault { may, ..late() };
