@@ -63,7 +63,7 @@ pub enum Check {
     NoneLeftOpen(NoneLeftOpen),
     /// The system gave back memory and sockets.
     Growth(Growth),
-    /// Round trips or transfers were about as fast as they should be.
+    /// Round trips were about as fast as they should be.
     Pace(Pace),
     /// No connection stood still for long.
     Silence(Silence),

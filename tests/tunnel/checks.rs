@@ -114,12 +114,16 @@ fn gives_back(limits: Limits) -> Check {
     Check::Growth(Growth { memory_bytes: limits.memory_bytes, sockets: limits.sockets })
 }
 
-/// The operations of a group are about as fast as the profile says, and never stand still for long: where it says so.
-pub(crate) fn keeps_pace(tunnel: &Tunnel, group: &str) -> impl Iterator<Item = Check> {
-    let Limits { relay_times, silence, .. } = tunnel.limits;
-    let pace = relay_times.map(|at_most| Pace { group: group.into(), yardstick: YARDSTICK.into(), at_most });
-    let silence = silence.map(|longest| Silence { group: group.into(), at_most_ms: longest.as_millis() as u64 });
-    pace.map(Check::Pace).into_iter().chain(silence.map(Check::Silence))
+/// Round trips of a group are about as fast as the profile says, where it says so.
+pub(crate) fn keeps_pace(tunnel: &Tunnel, group: &str) -> Option<Check> {
+    let at_most = tunnel.limits.relay_times?;
+    Some(Check::Pace(Pace { group: group.into(), yardstick: YARDSTICK.into(), at_most }))
+}
+
+/// Connections of a group never stand still for longer than the profile says, where it says so.
+pub(crate) fn never_stands_still(tunnel: &Tunnel, group: &str) -> Option<Check> {
+    let at_most_ms = tunnel.limits.silence?.as_millis() as u64;
+    Some(Check::Silence(Silence { group: group.into(), at_most_ms }))
 }
 
 /// What a case leaves behind when its clients have gone: no connection, not much memory, few sockets.

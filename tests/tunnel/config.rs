@@ -50,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) memory_bytes: u64,
     /// Sockets that it may gain.
     pub(crate) sockets: u64,
-    /// How many times as long as a bare relay it may take for round trips and transfers; not judged where there is none.
+    /// How many times as long as a bare relay its round trips may take; not judged where there is none.
     pub(crate) relay_times: Option<f64>,
     /// How long a connection that carries something may stand still; not judged where there is none.
     pub(crate) silence: Option<Duration>,

@@ -6,11 +6,9 @@ use super::slice::{Op, Slice};
 use super::verdict::Verdict;
 use crate::history::Outcome;
 
-/// Round trips or transfers of a group take at most so many times as long as those of another, which went through a bare
-/// relay beside it. What keeps the machine busy slows both, so it cancels out.
-///
-/// Of round trips the quicker tenth of each is compared: on a busy machine the others say more of the scheduler than of the
-/// system, and a system that is slow is so in every round trip. Of transfers the slowest one through the relay counts.
+/// Round trips of a group take at most so many times as long as those of another, which went through a bare relay at the
+/// same time. What keeps the machine busy slows both, so it cancels out. The quicker tenth of each is compared: on a busy
+/// machine the others say more of the scheduler than of the system, and a system that is slow is so in every round trip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pace {
     /// The operations that are judged.
@@ -34,21 +32,13 @@ pub struct Silence {
 const ENOUGH: u64 = 50;
 
 impl Pace {
-    /// Compares round trips where the group took turns, else how long its operations took.
+    /// Compares the first deciles of the round-trip times.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let (ours, theirs) = (slice.group(&self.group), slice.group(&self.yardstick));
-        let takes_turns = ours.iter().filter_map(|op| op.end.as_ref()).any(|end| end.iterations.is_some());
-        let (what, measured, yardstick) = match takes_turns {
-            true => match (first_decile(&ours), first_decile(&theirs)) {
-                (Ok(measured), Ok(yardstick)) => ("the quicker tenth of its round trips took", measured, yardstick),
-                (Err(few), _) => return few_round_trips(few, &self.group),
-                (_, Err(few)) => return few_round_trips(few, &self.yardstick),
-            },
-            false => match (slowest(&ours), slowest(&theirs)) {
-                (Some(measured), Some(yardstick)) => ("it took", measured, yardstick),
-                (None, _) => return Verdict::unknown(format!("no operation of `{}` came to its end", self.group)),
-                (_, None) => return Verdict::unknown(format!("no operation of `{}` came to its end", self.yardstick)),
-            },
+        let (measured, yardstick) = match (first_decile(&ours), first_decile(&theirs)) {
+            (Ok(measured), Ok(yardstick)) => (measured, yardstick),
+            (Err(few), _) => return few_round_trips(few, &self.group),
+            (_, Err(few)) => return few_round_trips(few, &self.yardstick),
         };
         let ratio = measured as f64 / yardstick as f64;
         if ratio <= self.at_most {
@@ -56,9 +46,12 @@ impl Pace {
         }
         let ms = |ns: u64| ns as f64 / 1e6;
         Verdict::fail(
-            format!("`{}` to take at most {} times as long as a bare relay beside it", self.group, self.at_most),
             format!(
-                "{what} {ratio:.1} times as long: {:.3} ms, the relay {:.3} ms, allowed {:.3} ms",
+                "round trips of `{}` to take at most {} times as long as through a bare relay beside it",
+                self.group, self.at_most
+            ),
+            format!(
+                "the quicker tenth of them took {ratio:.1} times as long: {:.3} ms, the relay's {:.3} ms, allowed {:.3} ms",
                 ms(measured),
                 ms(yardstick),
                 ms(yardstick) * self.at_most
@@ -111,13 +104,4 @@ fn first_decile(ops: &[Op<'_>]) -> Result<u64, u64> {
         below * 10 >= count
     });
     Ok(found.map_or(1, |(bound, _)| (*bound).max(1)))
-}
-
-/// From the first byte to the end of the operation that took longest, in ns, of those that were right.
-fn slowest(ops: &[Op<'_>]) -> Option<u64> {
-    let took = |op: &Op<'_>| {
-        let end = op.end.as_ref().filter(|end| *end.outcome == Outcome::Ok)?;
-        Some((end.at.since(op.first_byte?).as_nanos() as u64).max(1))
-    };
-    ops.iter().filter_map(took).max()
 }

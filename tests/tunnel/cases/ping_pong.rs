@@ -39,6 +39,7 @@ fn case(tunnel: &Arc<Tunnel>, client: Client, number: usize, entry: Entry) -> Ca
     judged.push(checks::reaches(GROUP, tunnel.ports.backend(entry, client)));
     judged.push(checks::stays_connected(GROUP));
     judged.extend(checks::keeps_pace(tunnel, GROUP));
+    judged.extend(checks::never_stands_still(tunnel, GROUP));
     judged.extend(checks::leaves_nothing(tunnel));
     let own = tunnel.clone();
     let workload = step(move |context| {

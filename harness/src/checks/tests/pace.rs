@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checks::{Pace, Silence};
-use crate::history::{Iterations, YARDSTICK};
+use crate::history::YARDSTICK;
 
 fn pace() -> Check {
     Check::Pace(Pace { group: "g".into(), yardstick: YARDSTICK.into(), at_most: 5.0 })
@@ -14,8 +14,7 @@ fn turns(ours: &[(u64, u64)], theirs: &[(u64, u64)]) -> Verdict {
     for (op, group, buckets) in [(1, "g", ours), (2, YARDSTICK, theirs)] {
         story.operation(op, group, 1100);
         let mut end = ended(Outcome::Ok, 8, 8);
-        if let OpStep::End { iterations, rtt, .. } = &mut end {
-            *iterations = Some(Iterations { planned: 100, ok: 100 });
+        if let OpStep::End { rtt, .. } = &mut end {
             *rtt = RttHistogram(buckets.to_vec());
         }
         story.step(op, 2000, end);
@@ -26,7 +25,7 @@ fn turns(ours: &[(u64, u64)], theirs: &[(u64, u64)]) -> Verdict {
 #[test]
 fn round_trips_are_compared_with_the_yardsticks() {
     assert_eq!(turns(&[(500_000, 100)], &[(100_000, 100)]), Verdict::Pass);
-    says(&turns(&[(600_000, 100)], &[(100_000, 100)]), "fail", "6.0 times as long: 0.600 ms, the relay 0.100 ms");
+    says(&turns(&[(600_000, 100)], &[(100_000, 100)]), "fail", "6.0 times as long: 0.600 ms, the relay's 0.100 ms");
     // A machine that is busy slows both; that some of the round trips were held up says nothing of the system.
     assert_eq!(turns(&[(50_000_000, 100)], &[(20_000_000, 100)]), Verdict::Pass);
     assert_eq!(turns(&[(300_000, 10), (90_000_000, 90)], &[(100_000, 100)]), Verdict::Pass);
@@ -37,24 +36,6 @@ fn round_trips_are_compared_with_the_yardsticks() {
 fn without_enough_round_trips_pace_is_unknown() {
     says(&turns(&[(1, 49)], &[(1, 100)]), "unknown", "49 round trips of `g` are too few");
     says(&turns(&[(1, 100)], &[]), "unknown", "0 round trips of `yardstick` are too few");
-}
-
-#[test]
-fn transfers_are_compared_with_the_slowest_of_the_yardsticks() {
-    let took = |ours: u64, theirs: &[u64]| {
-        let mut story = Story::new();
-        story.operation(1, "g", 1100);
-        story.end(1, 1100 + ours, Outcome::Ok);
-        for (op, took) in (2..).zip(theirs) {
-            story.operation(op, YARDSTICK, 1100);
-            story.end(op, 1100 + took, Outcome::Ok);
-        }
-        story.judge(&pace())
-    };
-    assert_eq!(took(500, &[20, 100]), Verdict::Pass);
-    says(&took(600, &[100, 20]), "fail", "it took 6.0 times as long: 600.000 ms, the relay 100.000 ms, allowed 500");
-    says(&took(600, &[]), "unknown", "no operation of `yardstick` came to its end");
-    says(&Story::new().judge(&pace()), "unknown", "no operation of `g` came to its end");
 }
 
 #[test]
