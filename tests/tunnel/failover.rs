@@ -36,14 +36,19 @@ impl Cycle {
         Self { ports: ports.closing(to).map(|port| port.endpoint).collect(), from }
     }
 
-    /// Any of the ports has closed.
+    /// The ports at which a listener has closed.
+    pub(crate) fn closed(&self, records: &[Record]) -> HashSet<Endpoint> {
+        self.edges(records, TcpState::Listen, TcpState::Close)
+    }
+
+    /// A listener has closed at any of the ports.
     pub(crate) fn began(&self, records: &[Record]) -> bool {
-        !self.edges(records, TcpState::Listen, TcpState::Close).is_empty()
+        !self.closed(records).is_empty()
     }
 
     /// Each of the ports has closed, and reopened after that.
     pub(crate) fn complete(&self, records: &[Record]) -> bool {
-        self.edges(records, TcpState::Listen, TcpState::Close).len() == self.ports.len()
+        self.closed(records).len() == self.ports.len()
             && self.edges(records, TcpState::Close, TcpState::Listen).len() == self.ports.len()
     }
 

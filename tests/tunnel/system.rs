@@ -109,8 +109,12 @@ impl Tunnel {
         let sent = echo::echo(&trigger, Self::payload(context, 1 << 32 | attempt << 8, 64)).await;
         let began = sent.first_byte.with_context(|| format!("the trigger wrote nothing: {}", sent.outcome))?;
         let cycle = failover::Cycle::new(&self.ports, client, from);
-        let closes =
-            wait::until(&context.recorder, began + failover::CLOSE_DEADLINE, |records| cycle.began(records)).await;
+        // A port that has another listener stays open: what follows has to wait for one that is closed.
+        let closes = wait::until_true(began + failover::CLOSE_DEADLINE, || {
+            let closed = context.recorder.records(|records| cycle.closed(records));
+            closed.iter().any(|port| !wait::listens(&context.recorder, *port))
+        });
+        let closes = closes.await;
         let deadline = Timestamp::now() + self.ports.reconnect_timeout + failover::REOPEN_SLACK;
         if !wait::until_true(deadline, || self.missing(context).is_empty()).await {
             bail!("these ports do not listen: {}", self.missing(context).join(", "));

@@ -33,7 +33,7 @@ pub(crate) enum Fault {
     ReuseportStays,
     /// Server: tun2's port never reopens after a failover from one client to the other
     NoReopen,
-    /// Server: tun1's port closes a second time, for 200 ms, 300 ms after its reopening
+    /// Server: tun1's port closes a second time, for 400 ms, 500 ms after its reopening
     Flaps,
     /// Client: when it becomes active, tun2's port closes too, for 300 ms
     MovesActive,
@@ -78,7 +78,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Whether the first activation does without this fault. It is no failover, and a system that the fault would leave without a
-    /// port could never be brought to where its cases begin.
+    /// port could never be brought to where its cases begin, or would lose it when they have begun.
     fn waits_for_a_failover(self) -> bool {
         matches!(
             self,
@@ -86,6 +86,7 @@ impl Fault {
                 | Self::ReopensElsewhere
                 | Self::ReopensOtherAddress
                 | Self::NoReopen
+                | Self::Flaps
                 | Self::DiesAndRestarts
         )
     }

@@ -65,8 +65,8 @@ pub(crate) fn server_port(index: usize, timeout: Duration, faults: Faults) -> Ve
         (Some(Fault::ReopensOtherAddress), 0) => close_for(pause, Place::OtherAddress),
         (Some(Fault::Flaps), 0) => {
             let mut steps = close_for(pause, Place::Home);
-            steps.push(Step::Wait(Duration::from_millis(300)));
-            steps.extend(close_for(Duration::from_millis(200), Place::Home));
+            steps.push(Step::Wait(Duration::from_millis(500)));
+            steps.extend(close_for(Duration::from_millis(400), Place::Home));
             steps
         }
         _ => close_for(pause, Place::Home),

@@ -59,7 +59,9 @@ fn each_fault_touches_its_own_ports() {
 
 #[test]
 fn the_first_activation_does_without_what_would_leave_a_port_missing() {
-    for fault in [Fault::NoReopen, Fault::ReopensLate, Fault::ReopensElsewhere, Fault::ReopensOtherAddress] {
+    for fault in
+        [Fault::NoReopen, Fault::ReopensLate, Fault::ReopensElsewhere, Fault::ReopensOtherAddress, Fault::Flaps]
+    {
         let faults = with(fault).at_first_activation();
         assert_eq!([0, 1].map(|index| server_port(index, TIMEOUT, faults)), [correct(), correct()]);
     }

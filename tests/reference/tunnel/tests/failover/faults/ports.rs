@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -185,8 +186,13 @@ fn reopens_at(system: &System, place: SocketAddr) {
 fn flaps() {
     let system = System::start(120, TIMEOUT, Some("flaps"));
     let watch = Watch::start(&all_ports(&system));
-    let _trigger = system.trigger(1);
-    watch.finish(&[&[1, 0, 1, 0, 1], MOVES, STAYS, STAYS, MOVES, MOVES, STAYS]);
+    let _first = system.trigger(1);
+    watch.finish(&[MOVES, MOVES, STAYS, STAYS, MOVES, MOVES, STAYS]);
+    // The ports stay as they are for longer than it takes to flap.
+    thread::sleep(Duration::from_millis(300));
+    let watch = Watch::start(&all_ports(&system));
+    let _trigger = system.trigger(2);
+    watch.finish(&[&[1, 0, 1, 0, 1], MOVES, MOVES, MOVES, STAYS, STAYS, STAYS]);
 }
 
 #[test]
