@@ -92,6 +92,7 @@ pub(crate) fn clone(script: &Script, flags: i32, play: impl FnOnce()) -> Child {
 fn child(script: &Script, gate: Gate, make: impl FnOnce() -> i32, play: impl FnOnce(&Gate)) -> Child {
     let (pid, span) = script.span(make);
     if pid == 0 {
+        end_with_parent();
         let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(&gate)));
         // SAFETY: ends the process at once, without the parent's destructors.
         unsafe { libc::_exit(if played.is_ok() { 0 } else { 101 }) }
@@ -99,6 +100,11 @@ fn child(script: &Script, gate: Gate, make: impl FnOnce() -> i32, play: impl FnO
     assert!(pid > 0, "{}", std::io::Error::last_os_error());
     script.claim(Did::Forked { child: pid as u32 }, span);
     Child::new(pid, By::process(pid as u32), gate, span.before)
+}
+
+/// A child that waits for its parent does not outlive it.
+fn end_with_parent() {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
 }
 
 /// A child holds a copy of the listener, and ends.
@@ -241,6 +247,7 @@ fn inherited(script: &Script, at: &str, start: impl FnOnce(&Program) -> i32) {
 
 /// The far side of [`inherited`].
 pub(crate) fn hold(script: &Script, continuation: &Continuation) {
+    end_with_parent();
     script.claim_by(Did::Executed, continuation.since, Some(now()), By::this_thread());
     let (reached, go) = continuation.gate.unwrap();
     // SAFETY: the descriptors were inherited for this.

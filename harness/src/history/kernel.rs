@@ -34,7 +34,8 @@ pub struct SocketState {
     pub socket: SocketId,
     /// The inode number of its network namespace; 0 when the observer cannot tell.
     pub netns: u32,
-    /// Its own address and port.
+    /// Its own address and port. Port 0 for a socket that begins to listen without ever having been bound, where system
+    /// calls are not recorded: the kernel chooses the port afterwards, and the closing has it.
     pub local: Endpoint,
     /// The other end; none for a listening socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,11 +13,18 @@ pub(super) struct Sight {
     pub(super) only_netns: Option<u32>,
     /// It names who did it.
     pub(super) who: bool,
-    /// It follows the actor: calls, processes, connections.
+    /// It follows the actor: processes and connections.
     pub(super) follows: bool,
+    /// And its system calls.
+    pub(super) calls: bool,
+    /// It knows the kernel's structures: namespaces, IPV6_V6ONLY, exit statuses.
+    pub(super) structures: bool,
     /// It came at this moment, in ns: what listened then it found listening.
     pub(super) came: u64,
 }
+
+/// The status of a process that ended in a way that is not known.
+pub(super) const UNKNOWN_STATUS: i32 = -1;
 
 /// What happened, as far as it names what it happened to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +62,11 @@ pub(super) fn expectations(claims: &[Claim], sight: Sight) -> Vec<Expected> {
         .collect();
     expected.retain(|it| it.to >= sight.came || !gone.contains(&it.listener) || it.listener.is_none());
     for it in &mut expected {
+        if let What::Exited(status) = &mut it.what
+            && !sight.structures
+        {
+            *status = UNKNOWN_STATUS;
+        }
         if let What::Opened(at) = it.what
             && it.to < sight.came
         {
@@ -63,8 +75,10 @@ pub(super) fn expectations(claims: &[Claim], sight: Sight) -> Vec<Expected> {
     }
     expected.retain(|it| {
         let listener = matches!(it.what, What::Listening(_) | What::Opened(_) | What::Closed(_));
+        let call = matches!(it.what, What::Entered(..) | What::Left(..));
         it.to >= sight.came
             && (sight.follows || listener)
+            && (sight.calls || !call)
             && (!listener || sight.only_netns.is_none_or(|netns| netns == it.netns))
     });
     expected

@@ -6,7 +6,7 @@ use portwitness::observers::ebpf::Rung;
 
 use super::claim::{Claim, Did};
 use super::compare::differences;
-use super::{Witness, alone};
+use super::{View, Witness, alone};
 
 /// More than passes between any two things that an actor does here.
 const LONG: u64 = 60_000_000_000;
@@ -143,7 +143,7 @@ fn is_compared(record: &Record) -> bool {
 #[test]
 fn a_lying_actor_and_a_wrong_record_are_found_out() {
     alone(|| {
-        let mut witness = Witness::start(Some(Rung::TpBtf));
+        let mut witness = Witness::start(View::Ebpf(Rung::TpBtf));
         let sight = witness.sight(true);
         let mut told = 0;
         for scenario in SCENARIOS {
@@ -195,7 +195,7 @@ fn a_lying_actor_and_a_wrong_record_are_found_out() {
 #[test]
 fn a_close_that_closed_nothing_is_found_out() {
     alone(|| {
-        let mut witness = Witness::start(Some(Rung::TpBtf));
+        let mut witness = Witness::start(View::Ebpf(Rung::TpBtf));
         let sight = witness.sight(true);
         for scenario in ["duplicate", "held-by-child", "in-flight", "bound-only"] {
             let (mut claims, records) = witness.watch(scenario);

@@ -5,7 +5,7 @@ use std::fmt;
 use portwitness::endpoint::SocketId;
 use portwitness::history::{Event, Process, ProcessChange, Record, SyscallPhase, TcpState};
 
-use super::expected::{Expected, What};
+use super::expected::{Expected, UNKNOWN_STATUS, What};
 
 /// A thing that was recorded.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub(super) fn seen(record: &Record, expected: &[Expected]) -> Result<Option<Seen
             let (what, process) = match change {
                 ProcessChange::Fork { parent, child } => (What::Forked(child.0), parent),
                 ProcessChange::Exec { process } => (What::Executed, process),
-                ProcessChange::Exit { process, status } => (What::Exited(status.unwrap_or(-1)), process),
+                ProcessChange::Exit { process, status } => (What::Exited(status.unwrap_or(UNKNOWN_STATUS)), process),
             };
             (seen.what, seen.process) = (what, Some(process.clone()));
         }
