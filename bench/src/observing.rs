@@ -44,10 +44,18 @@ pub(crate) fn ebpf(recorder: &Recorder, parent: u32, causes: bool) -> Result<Box
 }
 
 /// Waits until the programs of observers that were stopped are detached, which goes on in the background: what is measured
-/// next would pay for them.
+/// next would pay for them. A thread has its name only once it runs, but then descriptors are left to close; and the last
+/// one is gone before the kernel is done with it.
 pub(crate) fn detached() -> anyhow::Result<()> {
-    while cpu::has_thread("ebpf-detach")? {
+    while holds_perf_events()? || cpu::has_thread("ebpf-detach")? {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Whether this process holds descriptors of perf events, by which system calls are attached to.
+fn holds_perf_events() -> anyhow::Result<bool> {
+    let mut descriptors =
+        std::fs::read_dir("/proc/self/fd")?.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    Ok(descriptors.any(|target| target.as_os_str() == "anon_inode:[perf_event]"))
 }

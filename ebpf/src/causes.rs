@@ -1,5 +1,7 @@
 //! Causes: what tracked processes ask of their sockets, at the entry and the exit of the system call.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::tracepoint;
@@ -8,7 +10,7 @@ use portwitness_ebpf_common::{
     AF_INET, AF_INET6, Call, Kind, PHASE_ENTER, PHASE_EXIT, Probe, SETTING_CAUSES, SyscallRecord,
 };
 
-use crate::emit::{count_drop, current, emit, header};
+use crate::emit::{count_drop, current, emit, header, zeroed};
 use crate::kernel::is_socket;
 use crate::maps::{CALLS, is_tracked, setting};
 use crate::socket_state::numbered;
@@ -78,42 +80,41 @@ fn entered(ctx: &TracePointContext, call: Call) {
     if !concerns_socket {
         return;
     }
-    let (family, port, address) = if call.has_address() { sockaddr(second, third) } else { (0, 0, [0; 4]) };
-    let entry = SyscallRecord {
-        header: header(Kind::Syscall),
-        result: 0,
-        argument: if call.has_argument() { i64::from(second as i32) } else { 0 },
-        address,
-        fd,
-        port,
-        family,
-        call: call as u8,
-        phase: PHASE_ENTER,
-        padding: [0; 6],
-    };
-    if CALLS.insert(tid, entry, 0).is_err() {
+    let mut place = MaybeUninit::uninit();
+    let entry: &mut SyscallRecord = zeroed(&mut place);
+    entry.header = header(Kind::Syscall);
+    if call.has_argument() {
+        entry.argument = i64::from(second as i32);
+    }
+    if call.has_address() {
+        read_address(entry, second, third);
+    }
+    entry.fd = fd;
+    entry.call = call as u8;
+    entry.phase = PHASE_ENTER;
+    if CALLS.insert(tid, &*entry, 0).is_err() {
         count_drop(Probe::Calls);
     }
-    record(&entry);
+    record(entry);
 }
 
-/// Family, port and address of a `sockaddr_in` or `sockaddr_in6` of the caller; zeros for anything else.
+/// Fills in family, port and address of a `sockaddr_in` or `sockaddr_in6` of the caller; nothing for any other.
 #[inline(always)]
-fn sockaddr(pointer: u64, length: u64) -> (u16, u16, [u32; 4]) {
-    const NONE: (u16, u16, [u32; 4]) = (0, 0, [0; 4]);
+fn read_address(entry: &mut SyscallRecord, pointer: u64, length: u64) {
     // SAFETY: the helper checks the address, here and below; only integers are read.
-    let Ok([start, v4]) = (unsafe { bpf_probe_read_user(pointer as *const [u32; 2]) }) else { return NONE };
+    let Ok([start, v4]) = (unsafe { bpf_probe_read_user(pointer as *const [u32; 2]) }) else { return };
     let family = start as u16;
-    let port = u16::from_be((start >> 16) as u16);
     match family {
-        AF_INET if length >= 8 => (family, port, [v4, 0, 0, 0]),
+        AF_INET if length >= 8 => entry.address[0] = v4,
         // SAFETY: see above.
         AF_INET6 if length >= 24 => match unsafe { bpf_probe_read_user((pointer + 8) as *const [u32; 4]) } {
-            Ok(address) => (family, port, address),
-            Err(_) => NONE,
+            Ok(address) => entry.address = address,
+            Err(_) => return,
         },
-        _ => NONE,
+        _ => return,
     }
+    entry.family = family;
+    entry.port = u16::from_be((start >> 16) as u16);
 }
 
 #[inline(always)]

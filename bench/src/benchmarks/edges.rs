@@ -26,7 +26,8 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
         "The error of a window's edge, on a busy machine",
         "8 ports open and close every 120 to 280 ms, while 6 processes compute and all observers watch the same ports at \
          once. The truth is stamped right before listen(2) and close(2) and right after: the error is the distance \
-         from the stamp before, so it contains the call's own way to the transition. An edge is missed when the \
+         from the stamp before, so it contains the call's own way to the transition. The process that opens and closes has the highest \
+         priority, or it would wait for a CPU between its stamp and its call. An edge is missed when the \
          observer has no such edge before the port's next one.",
     );
     let load = Load::of(BUSY)?;
@@ -55,7 +56,10 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
     for (who, seen) in all {
         let compared = compare(&truth, &seen);
         let found = compared.errors_ms.len();
-        section.value(format!("{who}: edges missed"), (truth.len() - found) as f64, Unit::Count);
+        let missed = section.value(format!("{who}: edges missed"), (truth.len() - found) as f64, Unit::Count);
+        if who == "ebpf" {
+            missed.at_most(0.0);
+        }
         for (q, label) in [(0.5, "p50"), (0.99, "p99")] {
             let Some(error) = quantile(&compared.errors_ms, q) else { continue };
             let figure = section.value(format!("{who}: error, {label}"), error, Unit::Ms);
@@ -66,9 +70,6 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
         if who == "ebpf" {
             section
                 .value("ebpf: edges stamped outside of their call", compared.outside as f64, Unit::Count)
-                .at_most(0.0);
-            section
-                .value("ebpf: edges missed or wrong, of all", (truth.len() - found) as f64, Unit::Count)
                 .at_most(0.0);
         }
     }

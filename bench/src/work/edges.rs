@@ -7,6 +7,7 @@ use std::time::Duration;
 use portwitness::clock::Timestamp;
 use rustix::fd::OwnedFd;
 use rustix::net::sockopt::set_socket_linger;
+use rustix::process::setpriority_process;
 use rustix::thread::{ClockId, NanosleepRelativeResult, clock_nanosleep_relative};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ const STEADY_MS: (u64, u64) = (120, 280);
 /// Opens and closes each of `ports` `rounds` times, each port from a thread of its own; it is closed at the end.
 pub(crate) fn run(rounds: u64, ports: u16) -> anyhow::Result<Vec<Edge>> {
     let one = |port: u16| -> anyhow::Result<Vec<Edge>> {
+        // Between the stamp and the call it should not have to wait for a CPU.
+        setpriority_process(None, -20)?;
         let mut edges = Vec::new();
         for round in 0..rounds {
             pause(u64::from(port) * 7919 + round * 2);
