@@ -23,7 +23,7 @@ use compare::Compared;
 use expected::{Expectations, Fault};
 use load::Load;
 use queue::Queue;
-use suite::{Suites, Wanted};
+use suite::{Outcome, Suites, Wanted};
 
 /// Something is not as expected: the same code as the harness gives for a failure.
 const NOT_AS_EXPECTED: u8 = 100;
@@ -59,6 +59,9 @@ struct Arguments {
     /// For each fault only the few cases that faults.toml names as telling
     #[arg(long, conflicts_with = "cases")]
     short: bool,
+    /// Run nothing: compare the last runs again, after faults.toml was edited
+    #[arg(long, conflicts_with_all = ["none", "load", "cases", "short"])]
+    again: bool,
     /// Compare FAULTS.md with the outcome instead of writing it
     #[arg(long)]
     check: bool,
@@ -134,10 +137,14 @@ fn fault_by_fault(
     // What takes longest begins first.
     wanted.sort_by_key(|(index, _)| !faults[*index].slow);
     let all: Vec<&Wanted> = wanted.iter().map(|(_, wanted)| wanted).collect();
-    let outcomes = queue.run(suites, &all, |wanted, outcome| {
+    let in_short = |wanted: &Wanted, outcome: &Outcome| {
         let of = faults.iter().find(|fault| fault.name == wanted.fault);
         of.map_or_else(String::new, |fault| Compared::new(fault, outcome).in_short())
-    });
+    };
+    let outcomes = match arguments.again {
+        true => all.iter().map(|wanted| suites.stored(wanted)).collect(),
+        false => queue.run(suites, &all, in_short),
+    };
     if queue.interrupted() {
         return Ok(ExitCode::from(INTERRUPTED));
     }

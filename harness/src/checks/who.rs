@@ -60,7 +60,7 @@ pub(super) fn afterwards(slice: &Slice<'_>, timeline: &PortTimeline, closed: &Ed
             opened.process,
             another(closed, opened)
         )),
-        None => clauses.push_str("; it did not listen again"),
+        None => clauses.push_str("; it did not listen again before the case ended"),
     }
     clauses
 }

@@ -98,6 +98,15 @@ struct Report {
     system: Vec<Check>,
 }
 
+/// `report.json` of a run directory.
+#[derive(Deserialize)]
+struct Stored {
+    run: Run,
+    exit_code: i32,
+    #[serde(flatten)]
+    report: Report,
+}
+
 impl Suites {
     /// `program` is the suites; runs are kept in `runs`.
     pub(crate) fn new(program: PathBuf, runs: PathBuf) -> anyhow::Result<Self> {
@@ -154,6 +163,18 @@ impl Suites {
         let log = self.place(wanted).join("stderr.log");
         outcome.said = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
         Ok(outcome)
+    }
+
+    /// What the last such run came to, from what it left.
+    pub(crate) fn stored(&self, wanted: &Wanted) -> anyhow::Result<Outcome> {
+        let place = self.place(wanted);
+        let read = |name: &str| {
+            let path = place.join(name);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}: run it first", path.display()))
+        };
+        let Stored { run, exit_code, report } = serde_json::from_str(&read("latest/report.json")?)?;
+        let (exit, said, kernel) = (exit_code, read("stderr.log")?, run.kernel);
+        Ok(Outcome { exit, said, kernel, cases: report.cases, system: report.system })
     }
 
     fn place(&self, wanted: &Wanted) -> PathBuf {
@@ -221,6 +242,11 @@ pub(crate) mod tests {
              {{\"type\":\"end\",\"exit_code\":100,\"report\":{{\"cases\":[{case}],\"system\":[]}}}}\n"
         );
         let outcome = suites.read(&wanted, lines.as_bytes());
+        let report = format!(r#"{{"run":{{"kernel":"6"}},"exit_code":100,"cases":[{case}],"system":[]}}"#);
+        let never_run = suites.stored(&wanted);
+        fs::create_dir(suites.place(&wanted).join("latest")).expect("a folder");
+        fs::write(suites.place(&wanted).join("latest/report.json"), report).expect("a file");
+        let stored = suites.stored(&wanted).expect("an outcome");
         let nonsense = suites.read(&wanted, &b"{\n"[..]);
         fs::remove_dir_all(folder).expect("the folder");
         let outcome = outcome.expect("an outcome");
@@ -228,5 +254,7 @@ pub(crate) mod tests {
         assert_eq!(outcome.cases[0].number(), "2.6");
         assert_eq!(outcome.cases[0].reasons().next().map(|check| check.verdict.text()), Some("expected a; b".into()));
         assert!(nonsense.is_err());
+        assert_eq!((stored.exit, stored.said.as_str(), stored.cases[0].number()), (100, "said", "2.6"));
+        assert!(never_run.is_err_and(|error| error.to_string().contains("run it first")));
     }
 }
