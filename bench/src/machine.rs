@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use aya::programs::{ProgramInfo, loaded_programs};
 use jiff::Zoned;
 use serde::Serialize;
+
+/// BPF_PROG_TYPE_TRACEPOINT, _RAW_TRACEPOINT and _TRACING (include/uapi/linux/bpf.h).
+const TRACING: [u32; 3] = [5, 17, 26];
 
 /// The machine, at the moment that this was asked for.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +45,13 @@ impl Machine {
             at: Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
         }
     }
+}
+
+/// eBPF programs that are attached to tracepoints: when no benchmark is running, those of others. System calls that these
+/// watch are slow for everybody, whoever else watches.
+pub(crate) fn tracing_programs() -> usize {
+    let is_tracing = |program: &ProgramInfo| TRACING.contains(&(program.program_type() as u32));
+    loaded_programs().filter_map(Result::ok).filter(is_tracing).count()
 }
 
 /// The load averages over 1, 5 and 15 minutes: processes that run or wait for a CPU.

@@ -95,12 +95,13 @@ fn run_all(run: &Run) -> anyhow::Result<()> {
     let mut entries = Vec::new();
     for benchmark in chosen {
         eprintln!("bench: {}", benchmark.name);
-        let (began, before) = (Instant::now(), machine::load());
+        let (began, before, others) = (Instant::now(), machine::load(), machine::tracing_programs());
         let outcome = in_child(benchmark, size).map_err(|error| format!("{error:#}"));
         let entry = Entry {
             name: benchmark.name,
             outcome,
             loads: [before, machine::load()],
+            others: [others, machine::tracing_programs()],
             took_s: began.elapsed().as_secs_f64(),
         };
         match &entry.outcome {

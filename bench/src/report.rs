@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     pub(crate) outcome: Result<Section, String>,
     /// The machine's load averages before and after.
     pub(crate) loads: [String; 2],
+    /// Tracing programs of others, before and after.
+    pub(crate) others: [usize; 2],
     /// How long it took, in s.
     pub(crate) took_s: f64,
 }
@@ -34,7 +36,8 @@ impl Report {
         let mut text = String::from(
             "# Benchmarks\n\nMade by the command below, which measures everything in one go: what is compared takes turns, in \
              an order that changes from round to round, and a ratio is the median of the ratios of the rounds. Compare \
-             ratios, not absolute figures: those are the machine's, and its load is part of them.\n\n",
+             ratios, not absolute figures: those are the machine's, and its load is part of them. Where others \
+             trace system calls meanwhile, the calls that nobody watches are slow too, and ratios come out too good.\n\n",
         );
         let machine = &self.machine;
         let took: f64 = self.entries.iter().map(|entry| entry.took_s).sum();
@@ -64,8 +67,9 @@ impl Report {
             }
             let _ = writeln!(
                 text,
-                "\nAlone: `cargo xtask bench {}`. It took {:.0} s; load averages before: {}, after: {}.",
-                entry.name, entry.took_s, entry.loads[0], entry.loads[1]
+                "\nAlone: `cargo xtask bench {}`. It took {:.0} s; load averages before: {}, after: {}; tracing programs of \
+                 others before: {}, after: {}.",
+                entry.name, entry.took_s, entry.loads[0], entry.loads[1], entry.others[0], entry.others[1]
             );
         }
         text
@@ -158,8 +162,8 @@ mod tests {
         let machine = Machine { kernel: "k".into(), cpu: "c".into(), cores: 2, memory_mib: 3, at: "today".into() };
         let loads = ["1 1 1".to_owned(), "2 2 2".to_owned()];
         let entries = vec![
-            Entry { name: "one", outcome: Ok(section), loads: loads.clone(), took_s: 1.0 },
-            Entry { name: "two", outcome: Err("it broke".into()), loads, took_s: 1.0 },
+            Entry { name: "one", outcome: Ok(section), loads: loads.clone(), others: [0, 3], took_s: 1.0 },
+            Entry { name: "two", outcome: Err("it broke".into()), loads, others: [0, 0], took_s: 1.0 },
         ];
         let text = Report { machine, command: "cargo xtask bench".into(), entries }.markdown();
         for line in [
@@ -168,7 +172,7 @@ mod tests {
             "| free | 7 |  |  |  |  |",
             "| two: two: could not be measured: it broke |  |  |  |  |  |",
             "Note: bpftrace is missing.",
-            "load averages before: 1 1 1, after: 2 2 2.",
+            "load averages before: 1 1 1, after: 2 2 2; tracing programs of others before: 0, after: 3.",
         ] {
             let line = line.replace("two: two:", "two:");
             assert!(text.contains(&line), "{line}\nis missing in\n{text}");

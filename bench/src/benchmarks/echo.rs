@@ -91,7 +91,7 @@ fn iperf3(bytes: u64) -> anyhow::Result<Sample> {
     for direction in [&[][..], &["--reverse"]] {
         let port = FIRST_PORT.to_string();
         let mut server = Command::new("iperf3")
-            .args(["--server", "--one-off", "--port", &port])
+            .args(["--server", "--one-off", "--bind", "127.0.0.1", "--port", &port])
             .stdout(std::process::Stdio::null())
             .spawn()
             .context("cannot start iperf3")?;
