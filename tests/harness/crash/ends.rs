@@ -76,7 +76,7 @@ fn stat(pid: &str) -> Option<Vec<String>> {
 fn a_run_that_comes_to_its_end_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let profile = strays(folder.path(), 0);
-    let mut victim = Victim::start(&["--sut", profile.to_str().unwrap(), "--case", "1.1-1.2"]).begun();
+    let mut victim = Victim::start(&["--sut", profile.to_str().unwrap(), "--case", "1.1-1.3"]).begun();
     let zombie = Zombie::of_the_server(&victim.place().unwrap());
     assert_eq!(victim.ended().code(), Some(0), "{}", victim.said());
     victim.says("killed a process that the system left behind").judges_with(0);

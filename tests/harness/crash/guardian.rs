@@ -28,7 +28,7 @@ fn lives(pid: Pid) -> bool {
 
 #[test]
 fn it_holds_nothing_and_goes_with_the_run() {
-    let mut victim = Victim::start(&["--sut", "reference", "--case", "1.1"]).begun();
+    let mut victim = Victim::start(&["--sut", "reference", "--case", "1.1-1.3"]).begun();
     let guardian = guardian_of(&victim);
     let place = format!("/proc/{}", guardian.as_raw_nonzero());
     let link = |number: &String| fs::read_link(format!("{place}/fd/{number}")).unwrap().to_string_lossy().into_owned();
@@ -48,7 +48,7 @@ fn it_holds_nothing_and_goes_with_the_run() {
 
 #[test]
 fn a_run_goes_on_without_it() {
-    let mut victim = Victim::start(&["--sut", "reference", "--case", "1.1"]).begun();
+    let mut victim = Victim::start(&["--sut", "reference", "--case", "1.1-1.3"]).begun();
     kill_process(guardian_of(&victim), Signal::KILL).unwrap();
     assert_eq!(victim.ended().code(), Some(0), "{}", victim.said());
 }
