@@ -1,11 +1,14 @@
 //! `cargo xtask`: sets up, builds, runs, tests, measures and lints the project.
 
 mod bench;
+mod debian;
 mod faults;
+mod kmod;
 mod lint;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::env;
@@ -22,6 +25,10 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench [NAME...] [--quick]
                 setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
                 where missing); without a NAME the tables are written to BENCHMARKS.md
+  vm [options] [-- COMMAND]
+                a command in a VM with one of Debian's kernels and the scap module (try: cargo xtask vm --help)
+  kmod <command>
+                build, load, unload the scap module, say its status (try: cargo xtask kmod help)
   lint          format, clippy, import rules, file rules
 
 exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed; else that of the program that was run";
@@ -45,17 +52,22 @@ fn main() -> ExitCode {
         (Some("faults"), args) => faults::run(&workspace, args),
         (Some("test"), args) => test::run(&workspace, args),
         (Some("bench"), args) => bench::run(&workspace, args),
+        (Some("vm"), args) => vm::run(&workspace, args),
+        (Some("kmod"), args) => kmod::run(&workspace, args),
         (Some("lint"), []) => lint::run(&workspace),
         (Some("help" | "-h" | "--help"), _) => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
-        _ => {
-            eprintln!("{USAGE}");
-            Ok(ExitCode::from(USAGE_ERROR))
-        }
+        _ => Ok(usage(USAGE)),
     };
     result.unwrap_or_else(|error| failed(&error))
+}
+
+/// Says what was meant to be said, and gives the exit code for a wrong command line.
+fn usage(text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::from(USAGE_ERROR)
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

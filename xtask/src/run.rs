@@ -1,4 +1,4 @@
-//! `cargo xtask run`: set-up, a release build, then the suites.
+//! `cargo xtask run`: set-up, a release build, then the suites, here or in a VM.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,15 +7,28 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, ensure};
 
 use crate::setup;
+use crate::vm;
 use crate::workspace::{Workspace, become_command};
 
-/// Runs `suites run` with `args` and ends as it ends.
+/// Runs `suites run` with `args` and ends as it ends; with `--vm [options]` first, inside a VM.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     setup::ensure(workspace)?;
     let suites = build(workspace)?;
 
     // `cargo xtask run -- --profile full` is what many type; the dashes were meant for cargo.
     let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
+    if let [first, args @ ..] = args
+        && first == "--vm"
+    {
+        let suites = suites.display().to_string();
+        return vm::with_options(workspace, args, |args| {
+            ensure!(
+                !args.iter().any(|arg| arg == "--runs"),
+                "in a VM, runs are kept in the out folder: --vm --out DIR"
+            );
+            Ok([&[suites, "run".to_owned()], args, &["--runs".to_owned(), "/out".to_owned()]].concat())
+        });
+    }
     Err(become_command(Command::new(suites).arg("run").args(args)))
 }
 

@@ -2,12 +2,13 @@
 
 mod apt;
 mod linker;
-mod logged;
+pub(crate) mod logged;
 mod progress;
 mod tracefs;
 mod tunnel;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -49,6 +50,15 @@ pub(crate) fn peers(workspace: &Workspace) {
 
 fn path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// Installs the packages whose program is not there: (program, package, purpose).
+pub(crate) fn packages(workspace: &Workspace, wanted: &[(&str, &'static str, &'static str)]) -> anyhow::Result<()> {
+    let missing = wanted.iter().filter(|(program, ..)| !Path::new(program).exists());
+    let missing: Vec<_> = missing.map(|&(_, name, why)| Package { name, why }).collect();
+    let setup_dir = workspace.setup_dir();
+    fs::create_dir_all(&setup_dir).with_context(|| setup_dir.display().to_string())?;
+    apt::install(workspace, &missing, &Progress::news())
 }
 
 fn install(workspace: &Workspace, progress: &Progress) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ const TAIL: usize = 15;
 ///
 /// # Errors
 /// When it cannot be started or fails: names the log and shows its last lines.
-pub(super) fn run(command: &mut Command, log: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(command: &mut Command, log: &Path) -> anyhow::Result<()> {
     let output = File::create(log).with_context(|| log.display().to_string())?;
     let errors = output.try_clone().with_context(|| log.display().to_string())?;
     let name = command.get_program().to_string_lossy().into_owned();
