@@ -70,9 +70,8 @@ impl Session {
     pub(super) fn start(recorder: Recorder, observation: Observation, focus: Focus) -> Result<Self, ObserverError> {
         let stream = recorder.subscribe();
         let netns = recorder.run().netns;
-        let lives = Lives::new(Timestamp::now(), netns);
         let observer = observation.watch(Scope { recorder: recorder.clone(), netns, focus })?;
-        Ok(Self { recorder, stream, lives, observer })
+        Ok(Self { recorder, stream, lives: Lives::new(Timestamp::now(), netns), observer })
     }
 
     pub(super) fn describe(&self) -> String {
