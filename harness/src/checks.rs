@@ -11,6 +11,8 @@ pub mod left_open;
 pub mod metrics;
 pub mod pace;
 pub mod port_window;
+#[cfg(test)]
+pub(crate) mod properties;
 pub mod resources;
 pub mod routing;
 pub mod slice;

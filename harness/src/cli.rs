@@ -26,6 +26,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit_code::Exit;
+use crate::report::terminal;
 use crate::suite::Suite;
 
 /// An integration-test harness for networked systems, with the kernel as its witness.
@@ -81,7 +82,8 @@ pub fn main(suites: &[Suite]) -> ExitCode {
     match done {
         Ok(exit) => exit,
         Err(error) => {
-            crate::report::terminal::to_stderr(&format!("error: {}\n", error.why));
+            // It may quote what a system wrote into its log.
+            terminal::to_stderr(&format!("error: {}\n", terminal::plain(&error.why.to_string())));
             error.exit.into()
         }
     }
@@ -109,10 +111,10 @@ impl<E: Into<anyhow::Error>> From<E> for CliError {
 fn find_suite<'a>(suites: &'a [Suite], name: Option<&str>) -> Result<&'a Suite, CliError> {
     let known = || suites.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
     match name {
-        Some(name) => suites.iter().find(|suite| suite.name == name).ok_or_else(|| {
+        Some(name) if !suites.is_empty() => suites.iter().find(|suite| suite.name == name).ok_or_else(|| {
             CliError::new(Exit::Usage, anyhow::anyhow!("there is no suite `{name}`; there is: {}", known()))
         }),
-        None => suites.first().ok_or_else(|| {
+        _ => suites.first().ok_or_else(|| {
             CliError::new(
                 Exit::NothingRan,
                 anyhow::anyhow!("this program has no suites: build one that has, or use `judge`"),

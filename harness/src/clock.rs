@@ -23,9 +23,14 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment less `earlier` in ns, negative when it comes before.
+    pub fn ns_after(self, earlier: Self) -> i128 {
+        i128::from(self.0) - i128::from(earlier.0)
+    }
+
     /// This moment less `earlier` in ms, negative when it comes before.
     pub fn ms_after(self, earlier: Self) -> f64 {
-        (self.0 as i128 - earlier.0 as i128) as f64 / 1e6
+        self.ns_after(earlier) as f64 / 1e6
     }
 }
 

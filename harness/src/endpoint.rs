@@ -52,6 +52,14 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether two sockets cannot listen at both at the same time, SO_REUSEPORT aside: the same port, and the same address
+    /// or a wildcard on either side. Any two IPv6 sockets count as taking IPv4 connections too.
+    pub fn collides(self, other: Self) -> bool {
+        self.covers(other, false) || other.covers(self, false)
+    }
+}
+
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Self::new(address.ip(), address.port())
@@ -158,6 +166,32 @@ mod tests {
         assert!(!at("0.0.0.0:80").covers(at("[::1]:80"), false));
         assert!(!at("127.0.0.2:80").covers(at("127.0.0.1:80"), false));
         assert!(!at("0.0.0.0:81").covers(at("127.0.0.1:80"), false));
+    }
+
+    #[test]
+    fn a_wildcard_is_in_the_way_of_an_address_and_the_other_way_round() {
+        for (one, other) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "127.0.0.1:80"), ("[::]:80", "0.0.0.0:80")] {
+            assert!(at(one).collides(at(other)) && at(other).collides(at(one)), "{one} {other}");
+        }
+        for (one, other) in
+            [("0.0.0.0:80", "127.0.0.1:81"), ("0.0.0.0:80", "[::1]:80"), ("127.0.0.1:80", "127.0.0.2:80")]
+        {
+            assert!(!at(one).collides(at(other)) && !at(other).collides(at(one)), "{one} {other}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::properties::config(500))]
+
+        #[test]
+        fn an_endpoint_is_read_as_it_was_written(address: std::net::IpAddr, port: u16, text in crate::properties::text()) {
+            let endpoint = Endpoint::new(address, port);
+            proptest::prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+            proptest::prop_assert_eq!(Endpoint::from(endpoint.socket_addr()), endpoint);
+            if let Ok(other) = text.parse::<Endpoint>() {
+                proptest::prop_assert_eq!(other.to_string().parse(), Ok(other));
+            }
+        }
     }
 
     #[test]

@@ -7,18 +7,21 @@ mod file;
 mod kernel;
 mod listeners;
 mod operation;
+#[cfg(test)]
+pub(crate) mod properties;
 mod record;
 mod recorder;
 mod resources;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use std::sync::Arc;
 
 pub use carry::carry;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
-pub use listeners::{Edge, EdgeKind, Listeners, PortTimeline};
+pub use listeners::Listeners;
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
     YARDSTICK,
@@ -26,6 +29,7 @@ pub use operation::{
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
 pub use resources::Resources;
+pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 
 /// A run as it was recorded: what it was, and every record in the order of time.
 #[derive(Clone, Debug)]

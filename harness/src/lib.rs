@@ -26,6 +26,8 @@ pub mod exit_code;
 pub mod history;
 pub mod observers;
 pub mod preflight;
+#[cfg(test)]
+mod properties;
 pub mod report;
 pub mod runner;
 pub mod store;

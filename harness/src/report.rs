@@ -2,6 +2,8 @@
 
 pub mod json;
 pub mod junit;
+#[cfg(test)]
+mod properties;
 pub mod terminal;
 
 use std::io;

@@ -57,7 +57,7 @@ pub enum RunError {
     #[error(transparent)]
     Observer(#[from] ObserverError),
     /// A backend of ours could not listen.
-    #[error("{error}{}", owner.as_ref().map(|owner| format!(" (it is {owner} that listens there)")).unwrap_or_default())]
+    #[error("{error}{}", owner.as_ref().map(|owner| format!(" (it is {owner})")).unwrap_or_default())]
     Backend {
         /// Which, and why not.
         error: BackendError,

@@ -89,6 +89,21 @@ impl FromStr for CasePattern {
     }
 }
 
+impl fmt::Display for CasePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |f: &mut fmt::Formatter<'_>, (group, case): (u32, u32), whole: u32| match case {
+            case if case == whole => write!(f, "{group}"),
+            case => write!(f, "{group}.{case}"),
+        };
+        number(f, self.first, 0)?;
+        if self.last == self.first || (self.first.1, self.last) == (0, (self.first.0, u32::MAX)) {
+            return Ok(());
+        }
+        f.write_str("-")?;
+        number(f, self.last, u32::MAX)
+    }
+}
+
 impl CasePattern {
     fn matches(self, number: &str) -> bool {
         let parsed = number.split_once('.').and_then(|(group, case)| Some((group.parse().ok()?, case.parse().ok()?)));
@@ -138,6 +153,13 @@ mod tests {
         assert!(!filter(&["tunnel/echo"], &["2.5-2.12"]).matches("tunnel/echo", "2.13"));
         assert!(!filter(&["tun"], &[]).matches("tunnel/echo", "1.1"));
         assert!(!filter(&[], &["1.1"]).matches("tunnel/echo", "1.10"));
+    }
+
+    #[test]
+    fn a_number_is_shown_as_it_was_written() {
+        for text in ["2", "2.6", "2.5-2.8", "2-3", "2.5-3"] {
+            assert_eq!(text.parse::<CasePattern>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -224,12 +224,19 @@ fn close_log(running: &mut Running, recorder: &Recorder) {
 /// What an earlier start of the system left behind is given a moment to be reported as closed.
 async fn ports_are_free(profile: &Profile, recorder: &Recorder) -> Result<(), SutError> {
     let deadline = Instant::now() + Duration::from_secs(1);
+    let netns = recorder.run().netns;
+    // Who is in the way, in words.
+    let taken = |endpoint| {
+        recorder.listeners(|all| {
+            let (at, by) = all.in_the_way(endpoint, netns)?;
+            let unnamed =
+                || format!("a process that the observer cannot name (`ss -ltnp 'sport = :{}'` can)", at.port());
+            Some(format!("{} at {at}", by.map_or_else(unnamed, ToString::to_string)))
+        })
+    };
     for (process, endpoint) in profile.listens()? {
-        while wait::listens(recorder, endpoint) {
+        while let Some(owner) = taken(endpoint) {
             if Instant::now() >= deadline {
-                let netns = recorder.run().netns;
-                let owner = recorder.listeners(|all| all.holder(endpoint, netns).map(ToString::to_string));
-                let owner = owner.unwrap_or_else(|| "a process that cannot be told".into());
                 return Err(SutError::PortInUse { endpoint, process, owner });
             }
             tokio::time::sleep(wait::POLL).await;

@@ -1,7 +1,7 @@
-//! Bad input gets one clear message that names the thing and the way out, and the documented exit code.
+//! What goes wrong only when a run has begun gets one clear message too, and the documented exit code; see `wrong` for what
+//! is wrong before.
 
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use crate::support::{Ran, run, suites};
@@ -33,38 +33,6 @@ fn with_fault(fault: &str) -> Ran {
 }
 
 #[test]
-fn wrong_command_lines() {
-    for (arguments, exit, says) in [
-        (&["run", "tunnel", "--nonsense"][..], 2, "--nonsense"),
-        (&["run", "nowhere"][..], 2, "there is no suite `nowhere`; there is: tunnel"),
-        (&["run", "tunnel", "--case", "two"][..], 2, "write 2.6, 2.5-2.8 or 2"),
-        (&["run", "tunnel", "--case", "9.1"][..], 4, "no case matches"),
-        (&["run", "tunnel", "--suite", "tunnel/nothing"][..], 4, "the groups are tunnel/echo, tunnel/failover"),
-        (&["run", "tunnel", "--set", "colour=red"][..], 2, "has no setting `colour`; it has: reconnect_timeout_secs"),
-        (&["run", "tunnel", "--set", "colour"][..], 2, "is not KEY=VALUE"),
-        (&["run", "tunnel", "--set", "reconnect_timeout_secs=soon"][..], 96, "must be a positive number, not `soon`"),
-        (&["run", "tunnel", "--sut", "/nowhere.toml"][..], 96, "could not read the profile /nowhere.toml"),
-        (&["judge", "/nowhere"][..], 96, "/nowhere"),
-    ] {
-        let output = suites(arguments).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(says), "no `{says}` for {arguments:?} in:\n{stderr}");
-    }
-}
-
-#[test]
-fn without_root() {
-    let output = suites(&["run", "tunnel", "--sut", "reference"]).uid(65534).gid(65534).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(96), "{stderr}");
-    assert!(
-        stderr.contains("not root") && stderr.contains("sudo") && stderr.contains("--observer sock-diag"),
-        "{stderr}"
-    );
-}
-
-#[test]
 fn without_btf() {
     let runs = tempfile::tempdir().unwrap();
     let without_btf = |observer: &str| {
@@ -92,20 +60,6 @@ fn a_port_that_is_in_use() {
     drop(taken);
     let _taken = TcpListener::bind("127.0.77.14:39001").unwrap();
     run_profile(own).exits_with(96).says("127.0.77.14:39001").says("in use").says("it is harness");
-}
-
-#[test]
-fn profiles_that_are_wrong() {
-    let unknown_key = |text: String| text.replace("[settings]", "[settings]\ncolour = 'red'\n[nonsense]");
-    run_profile(unknown_key).exits_with(96).says("nonsense").says("unknown field");
-    let other = |text: String| text.replace("suite = \"tunnel\"", "suite = \"relay\"");
-    run_profile(other).exits_with(96).says("is for the suite `relay`, not for `tunnel`");
-    let lacking = |text: String| text.replace("server_to_client_tun2_listen = ", "misspelt = ");
-    run_profile(lacking).exits_with(96).says("has no endpoint `server_to_client_tun2_listen`; it has:");
-    let template = |text: String| text.replace("${setting.fault}", "${setting.falt}");
-    run_profile(template).exits_with(96).says("has no setting `falt`");
-    let program = |text: String| text.replace("${bin}/reference-tunnel", "/nowhere/tunnel");
-    run_profile(program).exits_with(96).says("/nowhere/tunnel").says("cargo xtask setup");
 }
 
 #[test]

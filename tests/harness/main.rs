@@ -18,3 +18,4 @@ mod unknown;
 mod verdicts;
 mod watch;
 mod window;
+mod wrong;

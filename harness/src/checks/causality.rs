@@ -36,8 +36,17 @@ pub fn compare<'a>(slice: &Slice<'a>, slack: Duration) -> Comparison<'a> {
     let mut found = Comparison { fitting: 0, contradicting: Vec::new() };
     for op in slice.operations() {
         let Some(connect) = &op.connect else { continue };
-        let timeline = timelines.entry(op.target).or_insert_with(|| slice.timeline(op.target));
-        let open = timeline.steady(connect.began - slack, connect.returned + slack);
+        let (from, to) = (connect.began - slack, connect.returned + slack);
+        // What the kernel stamped after the case's end may not be recorded: the opening that a success follows was stamped
+        // before it, the closing that a refusal precedes may be stamped after.
+        let stamped = if *connect.outcome == Outcome::Refused { to } else { connect.returned };
+        if stamped >= slice.end {
+            continue;
+        }
+        let timeline = timelines.entry(op.target).or_insert_with(|| {
+            PortTimeline::of(op.target, slice.run.netns, slice.records, slice.begin - slack, slice.end)
+        });
+        let open = timeline.steady(from, to);
         match (connect.outcome, open) {
             (Outcome::Ok, Some(true)) | (Outcome::Refused, Some(false)) => found.fitting += 1,
             (Outcome::Ok, Some(false)) => {

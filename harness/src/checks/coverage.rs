@@ -38,13 +38,15 @@ pub fn witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
     }
     let witness = witness.ok_or("no observer was watching when the case began")?;
     let fence = slice.own().iter().rev().find_map(|record| match record.event {
-        Event::Fence { cpus, seen, .. } => Some((cpus, seen)),
+        Event::Fence { began, cpus, seen } => Some((began, cpus, seen)),
         _ => None,
     });
     match fence {
-        Some((cpus, seen)) if cpus > 0 && seen == cpus => Ok(witness),
-        Some((cpus, seen)) => Err(format!("only {seen} of {cpus} sentinels came back: records may be missing")),
-        None => Err("no fence closed the case: records may be missing".into()),
+        Some((began, cpus, seen)) if cpus > 0 && seen == cpus && began >= slice.begin => Ok(witness),
+        Some((_, cpus, seen)) if seen != cpus => {
+            Err(format!("only {seen} of {cpus} sentinels came back: records may be missing"))
+        }
+        _ => Err("no fence closed the case: records may be missing".into()),
     }
 }
 

@@ -131,7 +131,7 @@ impl Judge {
             Event::CaseEnd { case, .. } => self.planned.get(case).copied(),
             _ => None,
         };
-        let is_end = matches!(record.event, Event::CaseEnd { .. });
+        let is_end = ended.is_some();
         if record.event.is_evidence() {
             self.history.records.push(record);
         }
@@ -168,7 +168,11 @@ impl Judge {
         self.history.records.sort_by_key(|record| record.at);
     }
 
+    /// The first end of a case counts: a damaged history may have it twice.
     fn judge_case(&mut self, index: usize) {
+        if self.cases[index].as_ref().is_some_and(|judged| !judged.checks.is_empty()) {
+            return;
+        }
         self.sort();
         self.cases[index] = Some(judge_case(&self.history, &self.history.run.cases[index]));
     }

@@ -62,14 +62,14 @@ impl Metrics {
                 }
             }
             let Some(end) = &op.end else { continue };
-            metrics.bytes_sent += end.sent;
-            metrics.bytes_received += end.received;
+            metrics.bytes_sent = metrics.bytes_sent.saturating_add(end.sent);
+            metrics.bytes_received = metrics.bytes_received.saturating_add(end.received);
             for (bucket, count) in &end.rtt.0 {
-                *metrics.buckets.entry(*bucket).or_default() += count;
+                add(&mut metrics.buckets, *bucket, *count);
             }
             if let (true, Some(first)) = (op.client == "transfer", op.first_byte) {
                 transfers.push((first, end.at));
-                metrics.transfer_bytes += end.received;
+                metrics.transfer_bytes = metrics.transfer_bytes.saturating_add(end.received);
             }
         }
         transfers.sort();
@@ -88,14 +88,14 @@ impl Metrics {
         let mut sum = Self::default();
         for part in parts {
             sum.duration_ms += part.duration_ms;
-            sum.operations += part.operations;
-            sum.operations_ok += part.operations_ok;
-            sum.bytes_sent += part.bytes_sent;
-            sum.bytes_received += part.bytes_received;
+            sum.operations = sum.operations.saturating_add(part.operations);
+            sum.operations_ok = sum.operations_ok.saturating_add(part.operations_ok);
+            sum.bytes_sent = sum.bytes_sent.saturating_add(part.bytes_sent);
+            sum.bytes_received = sum.bytes_received.saturating_add(part.bytes_received);
             sum.transfer_ms += part.transfer_ms;
-            sum.transfer_bytes += part.transfer_bytes;
+            sum.transfer_bytes = sum.transfer_bytes.saturating_add(part.transfer_bytes);
             for (bucket, count) in &part.buckets {
-                *sum.buckets.entry(*bucket).or_default() += count;
+                add(&mut sum.buckets, *bucket, *count);
             }
             let room = 8usize.saturating_sub(sum.errors.len());
             sum.errors.extend(part.errors.iter().take(room).cloned());
@@ -110,21 +110,27 @@ impl Metrics {
     }
 }
 
+fn add(buckets: &mut BTreeMap<u64, u64>, bucket: u64, count: u64) {
+    let sum = buckets.entry(bucket).or_default();
+    *sum = sum.saturating_add(count);
+}
+
 /// Percentiles by the nearest rank, each the upper bound of its bucket.
 fn summarise(buckets: &BTreeMap<u64, u64>) -> Option<Rtt> {
-    let count: u64 = buckets.values().sum();
-    let rank = |percent: u64| {
-        let wanted = (count * percent).div_ceil(100).max(1);
+    let all: u128 = buckets.values().map(|count| u128::from(*count)).sum();
+    let rank = |percent: u128| {
+        let wanted = (all * percent).div_ceil(100).max(1);
         let mut below = 0;
         buckets
             .iter()
             .find(|(_, in_bucket)| {
-                below += **in_bucket;
+                below += u128::from(**in_bucket);
                 below >= wanted
             })
             .map_or(0, |(bound, _)| *bound)
     };
     let max_ns = *buckets.keys().next_back()?;
+    let count = u64::try_from(all).unwrap_or(u64::MAX);
     Some(Rtt { count, p50_ns: rank(50), p90_ns: rank(90), p99_ns: rank(99), max_ns })
 }
 

@@ -8,7 +8,7 @@ use super::verdict::Verdict;
 use super::who;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Edge, EdgeKind, Event, OpStep, Operation, Record, TcpState};
+use crate::history::{Doubt, Edge, EdgeKind, Event, OpStep, Operation, PortTimeline, Record, TcpState};
 
 /// A port leaves LISTEN after a trigger, stays closed for a time, and listens again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,16 +107,20 @@ impl PortWindow {
         if timeline.listeners_before == 0 {
             return Verdict::unknown(format!("{} did not listen when the case began", self.endpoint));
         }
-        let mut edges = timeline.edges.iter();
-        let verdict = match edges.next() {
-            Some(edge) if edge.at < trigger => Verdict::fail(
+        let verdict = match timeline.edges.split_first() {
+            Some((first, _)) if doubted(&timeline, first.at).is_some() => disordered(&timeline, rung),
+            None if !timeline.doubts.is_empty() => disordered(&timeline, rung),
+            Some((first, _)) if first.at < trigger => Verdict::fail(
                 format!("{} to listen until the trigger", self.endpoint),
-                format!("it closed {:.3} ms before it, by {}", trigger.ms_after(edge.at), edge.process),
+                format!("it closed {:.3} ms before it, by {}", trigger.ms_after(first.at), first.process),
             ),
-            Some(closed) => match self.judge_close(trigger, closed, rung) {
-                Verdict::Pass => self.judge_reopen(slice, closed, edges.as_slice(), rung),
-                other => other,
-            },
+            Some((first, _)) if first.earliest() < trigger => {
+                blurred("closed", first.earliest().ns_after(trigger), first.at.ns_after(trigger), rung)
+            }
+            Some((closed, later)) => Verdict::worst([
+                &self.judge_close(trigger, closed, rung),
+                &self.judge_reopen(slice, closed, later, &timeline, rung),
+            ]),
             None => self.never_closed(slice, trigger, timeline.listeners_after),
         };
         let port = self.endpoint.port();
@@ -148,59 +152,86 @@ impl PortWindow {
     }
 
     fn judge_close(&self, trigger: Timestamp, closed: &Edge, rung: &str) -> Verdict {
-        let Some(limit) = self.closes_within_ms else { return Verdict::Pass };
-        let latest = closed.at.ms_after(trigger);
-        let earliest = latest - closed.uncertainty_ns as f64 / 1e6;
+        let Some(limit_ms) = self.closes_within_ms else { return Verdict::Pass };
+        let limit = nanoseconds(limit_ms);
+        let latest = closed.at.ns_after(trigger);
         if latest <= limit {
             Verdict::Pass
-        } else if earliest <= limit {
-            blurred("closed", earliest, latest, rung)
+        } else if closed.earliest().ns_after(trigger) <= limit {
+            blurred("closed", closed.earliest().ns_after(trigger), latest, rung)
         } else {
+            let (after, late) = (milliseconds(latest), milliseconds(latest - limit));
             Verdict::fail(
-                format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
-                format!("it closed {latest:.3} ms after it, {:.3} ms too late, by {}", latest - limit, closed.process),
+                format!("{} to close within {limit_ms:.0} ms of the trigger", self.endpoint),
+                format!("it closed {after:.3} ms after it, {late:.3} ms too late, by {}", closed.process),
             )
         }
     }
 
-    fn judge_reopen(&self, slice: &Slice<'_>, closed: &Edge, later: &[Edge], rung: &str) -> Verdict {
-        let Some(opened) = later.first() else { return self.never_reopened(slice, closed) };
-        if let Some(Reopens { after_ms, tolerance_ms }) = self.reopens {
-            let (low, high) = (after_ms - tolerance_ms, after_ms + tolerance_ms);
-            let between = opened.at.ms_after(closed.at);
-            let earliest = between - opened.uncertainty_ns as f64 / 1e6;
-            let latest = between + closed.uncertainty_ns as f64 / 1e6;
-            if latest < low || earliest > high {
-                let (off, word) = if latest < low { (low - latest, "early") } else { (earliest - high, "late") };
-                return Verdict::fail(
-                    format!("{} to reopen {low:.0} to {high:.0} ms after its close", self.endpoint),
-                    format!(
-                        "it reopened {between:.3} ms after it, {off:.3} ms too {word}, by {}{}",
-                        opened.process,
-                        who::another(closed, opened)
-                    ),
-                );
-            }
-            if earliest < low || latest > high {
-                return blurred("reopened", earliest, latest, rung);
-            }
+    fn judge_reopen(
+        &self,
+        slice: &Slice<'_>,
+        closed: &Edge,
+        later: &[Edge],
+        timeline: &PortTimeline,
+        rung: &str,
+    ) -> Verdict {
+        let Some(opened) = later.first() else {
+            return match timeline.doubts.as_slice() {
+                [] => self.never_reopened(slice, closed),
+                _ => disordered(timeline, rung),
+            };
+        };
+        if doubted(timeline, opened.at).is_some() {
+            return disordered(timeline, rung);
         }
-        match later.get(1) {
-            None => Verdict::Pass,
-            Some(again) => Verdict::fail(
+        let again = match later.get(1) {
+            Some(again) if again.at <= slice.end => Verdict::fail(
                 format!("{} to stay open after it reopened", self.endpoint),
                 format!("it closed again {:.3} ms later, by {}", again.at.ms_after(opened.at), again.process),
             ),
+            None if opened.at <= slice.end && timeline.doubts.is_empty() => Verdict::Pass,
+            None if opened.at <= slice.end => disordered(timeline, rung),
+            _ => Verdict::unknown("it moved as the case ended, before or after"),
+        };
+        Verdict::worst([&self.judge_pause(closed, opened, rung), &again])
+    }
+
+    /// Judges how long the port was closed.
+    fn judge_pause(&self, closed: &Edge, opened: &Edge, rung: &str) -> Verdict {
+        let Some(reopens) = self.reopens else { return Verdict::Pass };
+        let (low, high) = reopens.bounds();
+        let (earliest, latest) = (opened.earliest().ns_after(closed.at), opened.at.ns_after(closed.earliest()));
+        if latest < low || earliest > high {
+            let (off, word) = if latest < low { (low - latest, "early") } else { (earliest - high, "late") };
+            let (low, high, off) = (milliseconds(low), milliseconds(high), milliseconds(off));
+            let between = opened.at.ms_after(closed.at);
+            return Verdict::fail(
+                format!("{} to reopen {low:.0} to {high:.0} ms after its close", self.endpoint),
+                format!(
+                    "it reopened {between:.3} ms after it, {off:.3} ms too {word}, by {}{}",
+                    opened.process,
+                    who::another(closed, opened)
+                ),
+            );
         }
+        if earliest < low || latest > high {
+            return blurred("reopened", earliest, latest, rung);
+        }
+        Verdict::Pass
     }
 
     fn never_closed(&self, slice: &Slice<'_>, trigger: Timestamp, listeners: usize) -> Verdict {
         let watched = slice.end.ms_after(trigger);
-        let too_early =
-            || Verdict::unknown(format!("the case ended {watched:.0} ms after the trigger, inside the window"));
+        // What happened at the very moment of the end may not be recorded.
+        let too_early = match self.closes_within_ms {
+            Some(limit) => slice.end.ns_after(trigger) <= nanoseconds(limit),
+            None => slice.cut_short(),
+        };
+        if too_early {
+            return Verdict::unknown(format!("the case ended {watched:.0} ms after the trigger, inside the window"));
+        }
         let expected = match self.closes_within_ms {
-            Some(limit) if watched < limit => return too_early(),
-            None if slice.cut_short() => return too_early(),
             Some(limit) => format!("{} to close within {limit:.0} ms of the trigger", self.endpoint),
             None => format!("{} to close after the trigger", self.endpoint),
         };
@@ -211,11 +242,14 @@ impl PortWindow {
 
     fn never_reopened(&self, slice: &Slice<'_>, closed: &Edge) -> Verdict {
         let watched = slice.end.ms_after(closed.at);
-        let too_early =
-            || Verdict::unknown(format!("the case ended {watched:.0} ms after the close, inside the window"));
+        let too_early = match self.reopens {
+            Some(reopens) => slice.end.ns_after(closed.at) <= reopens.bounds().1,
+            None => slice.cut_short(),
+        };
+        if too_early || closed.at >= slice.end {
+            return Verdict::unknown(format!("the case ended {watched:.0} ms after the close, inside the window"));
+        }
         let expected = match self.reopens {
-            Some(Reopens { after_ms, tolerance_ms }) if watched < after_ms + tolerance_ms => return too_early(),
-            None if slice.cut_short() => return too_early(),
             Some(Reopens { after_ms, tolerance_ms }) => {
                 format!("{} to reopen {after_ms:.0} ± {tolerance_ms:.0} ms after its close", self.endpoint)
             }
@@ -225,6 +259,14 @@ impl PortWindow {
         let ended =
             who::ending(slice, closed).map(|how| format!("; {}, which closed it, ended ({how})", closed.process));
         Verdict::fail(expected, format!("it did not in {watched:.0} ms{elsewhere}{}", ended.unwrap_or_default()))
+    }
+}
+
+impl Reopens {
+    /// The window in ns, both bounds within it.
+    fn bounds(self) -> (i128, i128) {
+        let (after, tolerance) = (nanoseconds(self.after_ms), nanoseconds(self.tolerance_ms));
+        (after - tolerance, after + tolerance)
     }
 }
 
@@ -240,33 +282,67 @@ pub struct PortStays {
 impl PortStays {
     /// Judges that the port did not move.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
-        if let Err(reason) = witness(slice) {
-            return Verdict::unknown(reason);
-        }
+        let rung = match witness(slice) {
+            Ok(witness) => witness.rung,
+            Err(reason) => return Verdict::unknown(reason),
+        };
         let timeline = slice.timeline(self.endpoint);
+        if doubted(&timeline, slice.begin).is_some() {
+            return disordered(&timeline, rung);
+        }
         if timeline.listeners_before == 0 {
             return Verdict::unknown(format!("{} did not listen when the case began", self.endpoint));
         }
-        let Some(edge) = timeline.edges.first() else { return Verdict::Pass };
-        let port = self.endpoint.port();
-        Verdict::fail(
-            format!("{} to listen throughout", self.endpoint),
-            format!(
-                "it closed {:.3} ms into the case, by {}{}",
-                edge.at.ms_after(slice.begin),
-                edge.process,
-                who::afterwards(slice, &timeline, edge)
-            ),
-        )
-        .with_records(slice.around(slice.begin, slice.begin, slice.end, |event| touches_listen(event, port)))
+        match timeline.edges.first() {
+            Some(edge) if edge.at <= slice.end => {
+                let port = self.endpoint.port();
+                Verdict::fail(
+                    format!("{} to listen throughout", self.endpoint),
+                    format!(
+                        "it closed {:.3} ms into the case, by {}{}",
+                        edge.at.ms_after(slice.begin),
+                        edge.process,
+                        who::afterwards(slice, &timeline, edge)
+                    ),
+                )
+                .with_records(slice.around(slice.begin, slice.begin, slice.end, |event| touches_listen(event, port)))
+            }
+            Some(_) => Verdict::unknown("it closed as the case ended, before or after"),
+            None if timeline.doubts.is_empty() => Verdict::Pass,
+            None => disordered(&timeline, rung),
+        }
     }
 }
 
-fn blurred(what: &str, earliest: f64, latest: f64, rung: &str) -> Verdict {
+/// The first doubt that begins no later than `at`.
+fn doubted(timeline: &PortTimeline, at: Timestamp) -> Option<&Doubt> {
+    timeline.doubts.iter().find(|doubt| doubt.from <= at)
+}
+
+fn disordered(timeline: &PortTimeline, rung: &str) -> Verdict {
+    let longest = timeline.doubts.iter().map(|doubt| doubt.to.ms_after(doubt.from)).fold(0.0, f64::max);
+    Verdict::unknown(format!(
+        "its listeners changed within {longest:.3} ms in an order that {rung} cannot tell, so it may have been closed in \
+         between: the ebpf observer would settle it"
+    ))
+}
+
+fn blurred(what: &str, earliest: i128, latest: i128, rung: &str) -> Verdict {
+    let (earliest, latest) = (milliseconds(earliest), milliseconds(latest));
     Verdict::unknown(format!(
         "it {what} between {earliest:.3} and {latest:.3} ms, and the window's bound lies in between: {rung} sees no \
          better, the ebpf observer would settle it"
     ))
+}
+
+/// A bound in whole ns, so that what lies on it is within it, whatever the fractions of a ms.
+fn nanoseconds(ms: f64) -> i128 {
+    // No time of a run comes near to 10^30 ns.
+    (ms * 1e6).round().clamp(-1e30, 1e30) as i128
+}
+
+fn milliseconds(ns: i128) -> f64 {
+    ns as f64 / 1e6
 }
 
 fn touches_listen(event: &Event, port: u16) -> bool {

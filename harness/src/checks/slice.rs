@@ -95,12 +95,12 @@ impl<'a> Slice<'a> {
         let last = last.map_or_else(|| records[records.len() - 1].at, |at| records[at].at);
         let records = &records[..records.partition_point(|record| record.at <= last)];
         // What happened after the fence began may be recorded, or not yet: the case ends where everything is known.
+        let begin = records[first].at;
         let fence = records[first..].iter().rev().find_map(|record| match record.event {
-            Event::Fence { began, .. } => Some(began),
+            Event::Fence { began, .. } if began >= begin => Some(began),
             _ => None,
         });
-        let begin = records[first].at;
-        let end = fence.filter(|fence| *fence >= begin).unwrap_or(last);
+        let end = fence.unwrap_or(last);
         Some(Self { run: &history.run, records, begin, end, declared, ended })
     }
 

@@ -56,8 +56,9 @@ impl Traffic {
         }
         // What the harness itself could not carry out says nothing about the system.
         let not_done = self.planned.saturating_sub(ops.len() as u64);
-        let undecided = not_done + wrong.iter().filter(|(op, _)| self.undecided(op, began)).count() as u64;
-        if right + undecided >= self.at_least {
+        let kept_from_it = wrong.iter().filter(|(op, _)| self.undecided(op, began)).count() as u64;
+        let undecided = not_done.saturating_add(kept_from_it);
+        if right.saturating_add(undecided) >= self.at_least {
             return Verdict::unknown(format!(
                 "{right} of {} operations of `{}` are right, and {undecided} could not be carried out: {}",
                 self.planned,
@@ -98,11 +99,14 @@ impl Turns {
     /// Counts the turns.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let ops = slice.group(&self.group);
-        let (mut planned, mut ok) = (0, 0);
+        // Sums in 128 bits: a damaged history may name any number.
+        let (mut planned, mut ok) = (0u128, 0u128);
         for op in &ops {
             match op.end.as_ref().and_then(|end| end.iterations) {
                 _ if undecided(op) => return Verdict::unknown(op.ending()),
-                Some(turns) => (planned, ok) = (planned + turns.planned, ok + turns.ok),
+                Some(turns) => {
+                    (planned, ok) = (planned + u128::from(turns.planned), ok + u128::from(turns.ok));
+                }
                 None => {
                     let expected =
                         format!("at least {} % of the turns of `{}` to be answered", self.at_least_percent, self.group);
@@ -113,7 +117,7 @@ impl Turns {
         if planned == 0 {
             return Verdict::unknown(format!("no turn of `{}` was planned", self.group));
         }
-        if ok * 100 >= planned * self.at_least_percent {
+        if ok * 100 >= planned * u128::from(self.at_least_percent) {
             return Verdict::Pass;
         }
         let endings: Vec<String> = ops.iter().map(Op::ending).collect();

@@ -23,7 +23,9 @@ pub(super) struct Options {
 
 pub(super) fn doctor(suites: &[Suite], options: &Options) -> Result<Exit, CliError> {
     let mut findings = preflight::capabilities();
-    if let Ok(suite) = find_suite(suites, options.selection.suite_name()) {
+    // A program without suites tells of the machine alone.
+    if !suites.is_empty() || options.selection.suite_name().is_some() {
+        let suite = find_suite(suites, options.selection.suite_name())?;
         let (profile, _) = options.selection.plan(suite)?;
         findings.extend(ports(&profile, options.selection.network(&profile)));
     }
@@ -56,7 +58,7 @@ fn ports(profile: &Profile, network: Network) -> Vec<Finding> {
         .map(|(name, endpoint)| {
             let owner = match network {
                 Network::Private => None,
-                Network::Host => procfs::owner_of(*endpoint),
+                Network::Host => procfs::taken(*endpoint),
             };
             Finding {
                 name: format!("port {name}"),

@@ -1,6 +1,6 @@
 //! `judge`: the verdicts of a stored run, from its history alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -26,6 +26,7 @@ pub(super) fn judge(options: &Options) -> Result<Exit, CliError> {
         true => RunDir::open(&options.run_dir).history(),
         false => options.run_dir.clone(),
     };
+    check(&path)?;
     let mut reader = HistoryReader::open(&path)?;
     let run = reader.run().clone();
     if run.cases.is_empty() {
@@ -50,4 +51,14 @@ pub(super) fn judge(options: &Options) -> Result<Exit, CliError> {
         terminal::to_stderr(&terminal::render(&report));
     }
     Ok(exit)
+}
+
+/// Whether there is a file to read, which ends.
+fn check(path: &Path) -> Result<(), CliError> {
+    let takes = "`judge` takes a run directory or its history.jsonl";
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(anyhow::anyhow!("{} is not a regular file; {takes}", path.display()).into()),
+        Err(error) => Err(anyhow::anyhow!("could not read {}: {error}; {takes}", path.display()).into()),
+    }
 }

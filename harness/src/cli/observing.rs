@@ -18,7 +18,7 @@ pub(super) struct Observing {
     #[arg(long, value_enum, default_value_t = Witness::Auto)]
     pub(super) observer: Witness,
     /// Size of the ring buffer between kernel and reader, in bytes: a power of two, 65536 at the least.
-    #[arg(long, default_value_t = EbpfSettings::default().ring_bytes)]
+    #[arg(long, value_parser = ring_bytes, default_value_t = EbpfSettings::default().ring_bytes)]
     ring_bytes: u32,
 }
 
@@ -117,4 +117,10 @@ pub(super) fn run_info(command: &str, sut: String, netns: u32, cases: Vec<Planne
         realtime: RealtimeOffset::sample(),
         cases,
     }
+}
+
+/// The kernel makes no other rings than these (bpf_map_create(2), BPF_MAP_TYPE_RINGBUF).
+fn ring_bytes(text: &str) -> Result<u32, String> {
+    let is_ring = |bytes: &u32| bytes.is_power_of_two() && (64 << 10..=1 << 30).contains(bytes);
+    text.parse().ok().filter(is_ring).ok_or_else(|| "write a power of two from 65536 to 1073741824, in bytes".into())
 }

@@ -18,7 +18,7 @@ use crate::store::RunDir;
 use crate::suite::{CasePattern, Effort, Filter, Plan, Suite};
 use crate::sut::guardian::Territory;
 use crate::sut::profile::Network;
-use crate::sut::{self, Profile, hosts};
+use crate::sut::{Profile, ProfileError, hosts};
 
 /// Which cases, on which system.
 #[derive(Args)]
@@ -92,14 +92,35 @@ impl Selection {
         for text in &self.set {
             profile.set(text).map_err(|error| CliError::new(Exit::Usage, error))?;
         }
-        let mut plan = (suite.plan)(&profile, self.profile)?;
+        let planned = (suite.plan)(&profile, self.profile);
+        let checked = planned.and_then(|plan| profile.check_collisions(&plan.backends).map(|()| plan));
+        let mut plan = checked.map_err(|error| CliError::new(self.to_blame(&error), error))?;
         let groups = plan.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", ");
         Filter { suites: self.groups.clone(), cases: self.cases.clone() }.apply(&mut plan);
         if plan.groups.is_empty() {
-            let why = anyhow::anyhow!("no case matches; `list` shows them all; the groups are {groups}");
+            let why = anyhow::anyhow!(
+                "no case matches {}; `list` shows them all; the groups are {groups}",
+                self.filters().join(" and ")
+            );
             return Err(CliError::new(Exit::NothingRan, why));
         }
         Ok((profile, plan))
+    }
+
+    /// Whether a profile that does not go together is wrong itself, or was made so on the command line.
+    fn to_blame(&self, error: &ProfileError) -> Exit {
+        let is_set = match error {
+            ProfileError::WrongType { key, .. } => self.set.iter().any(|set| set.split('=').next() == Some(key)),
+            ProfileError::Collision { .. } => self.set.iter().any(|set| set.starts_with("endpoint.")),
+            _ => false,
+        };
+        if is_set { Exit::Usage } else { Exit::SetupFailed }
+    }
+
+    /// The filters as they were given.
+    fn filters(&self) -> Vec<String> {
+        let groups = self.groups.iter().map(|group| format!("`--suite {group}`"));
+        groups.chain(self.cases.iter().map(|case| format!("`--case {case}`"))).collect()
     }
 
     pub(super) fn network(&self, profile: &Profile) -> Network {
@@ -115,8 +136,16 @@ impl Selection {
             Some(wanted) => suite.profiles.iter().find(|(name, _)| name == wanted),
             None => suite.profiles.first(),
         };
+        let names = suite.profiles.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let profile = match (built_in, &self.sut) {
             (Some((name, text)), _) => Profile::parse(&PathBuf::from(format!("built-in profile {name}")), text)?,
+            (None, Some(path)) if !path.contains(['/', '.']) && !Path::new(path).exists() => {
+                let why = anyhow::anyhow!(
+                    "there is no system `{path}`: `--sut` takes the name of a built-in profile ({names}) or the path of a \
+                     TOML file"
+                );
+                return Err(CliError::new(Exit::Usage, why));
+            }
             (None, Some(path)) => Profile::load(path.as_ref())?,
             (None, None) => {
                 let why =
@@ -126,7 +155,7 @@ impl Selection {
         };
         if profile.suite != suite.name {
             let (name, found) = (profile.name, profile.suite);
-            return Err(sut::ProfileError::OtherSuite { name, found, wanted: suite.name.into() }.into());
+            return Err(ProfileError::OtherSuite { name, found, wanted: suite.name.into() }.into());
         }
         Ok(profile)
     }

@@ -154,6 +154,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::properties::config(256))]
+
         #[test]
         fn mixing_can_be_undone(z: u64) {
             prop_assert_eq!(unmix(mix(z)), z);

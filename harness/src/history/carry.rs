@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::kernel::{ProcessChange, TcpState};
-use super::listeners::same_netns;
+use super::kernel::{Listening, ProcessChange, TcpState};
+use super::listeners::seed_of;
 use super::record::{Event, Record};
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
@@ -11,7 +11,7 @@ use super::record::{Event, Record};
 /// held first; whose child each living process is.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
-    let mut seeds: Vec<usize> = Vec::new();
+    let mut seeds: Vec<(usize, &Listening)> = Vec::new();
     let mut living = HashMap::new();
     let mut sampled = HashSet::new();
     let mut kept = vec![false; records.len()];
@@ -21,7 +21,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
             Event::Process(ProcessChange::Fork { child, .. }) => drop(living.insert(*child, index)),
             Event::Process(ProcessChange::Exit { process, .. }) => drop(living.remove(&process.tgid)),
             Event::Resources(held) => kept[index] = sampled.insert((held.process.clone(), held.tgid)),
-            Event::Listening(_) => seeds.push(index),
+            Event::Listening(seed) => seeds.push((index, seed)),
             Event::SocketState(change) if (change.from, change.to) == (TcpState::Close, TcpState::Listen) => {
                 listening.insert(change.socket, index);
             }
@@ -29,10 +29,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
                 if listening.remove(&change.socket).is_some() {
                     continue;
                 }
-                let closed = seeds.iter().position(|seed| {
-                    matches!(&records[*seed].event, Event::Listening(seed)
-                        if seed.local == change.local && same_netns(seed.netns, change.netns))
-                });
+                let closed = seed_of(change, seeds.iter().map(|(_, seed)| (seed.local, seed.netns, seed.ipv6_only)));
                 if let Some(closed) = closed {
                     seeds.swap_remove(closed);
                 }
@@ -40,6 +37,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
             _ => {}
         }
     }
+    let seeds = seeds.into_iter().map(|(index, _)| index);
     for index in listening.into_values().chain(seeds).chain(living.into_values()) {
         kept[index] = true;
     }

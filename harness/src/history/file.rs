@@ -87,7 +87,10 @@ pub enum HistoryError {
         source: io::Error,
     },
     /// The first line is not a header.
-    #[error("{path} is not a history of portwitness: its first line is not a header ({why})")]
+    #[error(
+        "{path} is not a history of portwitness: its first line is not a header ({why}); name a run \
+         directory or the history.jsonl in it"
+    )]
     NoHeader {
         /// Which file.
         path: PathBuf,

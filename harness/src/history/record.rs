@@ -145,7 +145,8 @@ impl FromStr for CaseId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (suite, number) = text.split_once(' ').ok_or_else(|| format!("`{text}` is not `SUITE NUMBER`"))?;
+        // A suite's name may have spaces in it, a number has none.
+        let (suite, number) = text.rsplit_once(' ').ok_or_else(|| format!("`{text}` is not `SUITE NUMBER`"))?;
         Ok(Self { suite: suite.into(), number: number.into() })
     }
 }
@@ -226,4 +227,15 @@ pub enum SutChange {
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_may_have_spaces_in_its_name() {
+        let case = CaseId { suite: "own/all things".into(), number: "1.1".into() };
+        assert_eq!(case.to_string().parse(), Ok(case));
+    }
 }

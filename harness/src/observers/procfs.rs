@@ -3,10 +3,10 @@
 mod resources;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use procfs::FromBufReadSI;
 use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
@@ -115,11 +115,31 @@ pub fn listeners(netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
         .collect())
 }
 
-/// Who listens at `endpoint` in the calling thread's network namespace, or at a wildcard that covers it.
-pub fn owner_of(endpoint: Endpoint) -> Option<Process> {
+/// A socket that keeps others from listening where it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Where it listens: at the address that was asked for, or one that collides with it.
+    pub at: Endpoint,
+    /// Who holds it, where this user may see that.
+    pub by: Option<Process>,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            Some(process) => write!(f, "{process}")?,
+            None => f.write_str("a process that this user may not see")?,
+        }
+        write!(f, " at {}", self.at)
+    }
+}
+
+/// What in the calling thread's network namespace keeps others from listening at `endpoint`.
+pub fn taken(endpoint: Endpoint) -> Option<Taken> {
     let sockets = listening(Path::new("/proc/thread-self")).ok()?;
-    let found = sockets.iter().find(|socket| socket.local.covers(endpoint, socket.ipv6_only))?;
-    holders(&HashSet::from([found.inode])).remove(&found.inode)
+    let found = sockets.iter().find(|socket| socket.local.collides(endpoint))?;
+    let by = holders(&HashSet::from([found.inode])).remove(&found.inode);
+    Some(Taken { at: found.local, by })
 }
 
 fn netns_of(process: &Path) -> io::Result<u32> {
@@ -172,11 +192,15 @@ fn tables(process: &Path) -> io::Result<Vec<TcpNetEntry>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let entries = TcpNetEntries::from_buf_read(BufReader::new(file), &procfs::LocalSystemInfo)
-            .map_err(|error| io::Error::other(format!("{table}: {error}")))?;
-        all.extend(entries.0.into_iter().filter(|socket| socket.state == TcpState::Listen));
+        all.extend(listening_in(BufReader::new(file)).map_err(|error| io::Error::other(format!("{table}: {error}")))?);
     }
     Ok(all)
+}
+
+/// The listening sockets of a table, as /proc/net/tcp has it.
+fn listening_in(table: impl BufRead) -> procfs::ProcResult<impl Iterator<Item = TcpNetEntry>> {
+    let entries = TcpNetEntries::from_buf_read(table, &procfs::LocalSystemInfo)?;
+    Ok(entries.0.into_iter().filter(|socket| socket.state == TcpState::Listen))
 }
 
 /// For each of these sockets, by inode number, a process that holds it, as far as this user may see.
@@ -217,7 +241,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::net::TcpListener;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::properties::{config, text};
 
     #[test]
     fn a_listener_is_found_with_its_owner() {
@@ -227,9 +254,9 @@ mod tests {
             let seen = listeners(own_netns().unwrap(), &PortFilter::These([local.port()].into())).unwrap();
             let seed = seen.iter().find(|seed| seed.local == local).unwrap();
             assert_eq!(seed.process.as_ref().unwrap().tgid, Tgid(std::process::id()));
-            assert_eq!(owner_of(local).unwrap().tgid, Tgid(std::process::id()));
+            assert_eq!(taken(local).unwrap().by.unwrap().tgid, Tgid(std::process::id()));
             drop(listener);
-            assert_eq!(owner_of(local), None);
+            assert_eq!(taken(local), None);
         }
     }
 
@@ -237,5 +264,39 @@ mod tests {
     fn a_namespace_without_processes_is_named() {
         let error = listeners(1, &PortFilter::All).unwrap_err();
         assert!(error.to_string().contains("network namespace 1"), "{error}");
+    }
+
+    const TABLE: &str = "\
+        sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+        0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2718 1 0000000000000000 100 0\n   \
+        1: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 \
+        00000000     0        0 31415 1 0000000000000000 100 0 0 10 0\n";
+
+    #[test]
+    fn a_table_is_read() {
+        let seen: Vec<_> =
+            listening_in(TABLE.as_bytes()).unwrap().map(|socket| (socket.local_address, socket.inode)).collect();
+        assert_eq!(seen, [("127.0.0.1:8080".parse().unwrap(), 2718), ("[::1]:80".parse().unwrap(), 31415)]);
+    }
+
+    proptest! {
+        #![proptest_config(config(1000))]
+
+        #[test]
+        fn any_table_is_read_or_refused(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), "[0-9A-Fa-f: \n\\PC]{0,3}"), 1..4),
+            text in text(),
+        ) {
+            let mut damaged = TABLE.to_owned();
+            for (at, with) in edits {
+                let at = at.index(damaged.len());
+                if damaged.is_char_boundary(at) && damaged.is_char_boundary(at + 1) {
+                    damaged.replace_range(at..=at, &with);
+                }
+            }
+            for table in [damaged, text.clone(), format!("head\n{text}")] {
+                let _ = listening_in(table.as_bytes()).map(Iterator::count);
+            }
+        }
     }
 }

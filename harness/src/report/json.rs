@@ -1,5 +1,6 @@
 //! JSON lines on standard output, one a verdict, for programs; and `report.json`.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -19,17 +20,18 @@ pub fn write(report: &Report, path: &Path) -> io::Result<()> {
 /// Prints a line for the run, one for each case as it is judged, and one at the end.
 pub struct Lines;
 
+/// What stands in a line.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'a> {
-    Run { run: &'a RunInfo, watched_by: &'a str, place: &'a Path },
+pub(super) enum Line<'a> {
+    Run { run: &'a RunInfo, watched_by: &'a str, place: Cow<'a, str> },
     Case(&'a CaseJudgement),
-    End { verdict: &'static str, exit_code: u8, place: &'a Path, report: &'a Report },
+    End { verdict: &'static str, exit_code: u8, place: Cow<'a, str>, report: &'a Report },
 }
 
 impl Reporter for Lines {
     fn begin(&mut self, run: &RunInfo, watched_by: &str, place: &Path) {
-        print(&Line::Run { run, watched_by, place });
+        print(&Line::Run { run, watched_by, place: place.to_string_lossy() });
     }
 
     fn doing(&mut self, _what: &str) {}
@@ -42,12 +44,18 @@ impl Reporter for Lines {
 
     fn end(&mut self, report: &Report, place: &Path) {
         let verdict = report.judgement.verdict.word();
-        print(&Line::End { verdict, exit_code: report.exit_code, place, report });
+        print(&Line::End { verdict, exit_code: report.exit_code, place: place.to_string_lossy(), report });
     }
 }
 
 fn print(line: &Line<'_>) {
-    let mut out = io::stdout().lock();
     // A reader that went away loses its lines, not the run.
-    let _ = serde_json::to_writer(&mut out, line).map_err(io::Error::from).and_then(|()| writeln!(out));
+    let _ = bytes(line).map_err(io::Error::from).and_then(|line| io::stdout().lock().write_all(&line));
+}
+
+/// The line with its end: whole, or not at all.
+pub(super) fn bytes(line: &Line<'_>) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }

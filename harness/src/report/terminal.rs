@@ -9,7 +9,7 @@ use owo_colors::{OwoColorize, Stream};
 
 use super::{Report, Reporter, megabytes};
 use crate::checks::metrics::{Metrics, Rtt};
-use crate::checks::{CaseJudgement, SuiteJudgement, Verdict};
+use crate::checks::{CaseJudgement, CheckJudgement, SuiteJudgement, Verdict};
 use crate::history::{PlannedCase, RunInfo};
 
 /// A line a case; on a terminal also a bar that says what is going on.
@@ -37,7 +37,8 @@ impl Reporter for Progress {
         }
         self.bar.set_length(run.cases.len() as u64);
         self.bar.enable_steady_tick(std::time::Duration::from_millis(200));
-        self.say(&format!("{}: {} cases on {}, profile {}", run.suite, run.cases.len(), run.sut, run.profile));
+        let (suite, cases, sut) = (one_line(&run.suite), run.cases.len(), one_line(&run.sut));
+        self.say(&format!("{suite}: {cases} cases on {sut}, profile {}", run.profile));
         if run.profile == "quick" {
             self.say("  quick: every case, with smaller transfers and short timeouts; `--profile full` for the specification's own");
         }
@@ -46,32 +47,16 @@ impl Reporter for Progress {
     }
 
     fn doing(&mut self, what: &str) {
-        self.bar.set_message(what.to_string());
+        self.bar.set_message(one_line(what));
     }
 
     fn case_begins(&mut self, case: &PlannedCase) {
-        self.bar.set_message(format!("{} {}", case.case.number, case.title));
+        self.bar.set_message(one_line(&format!("{} {}", case.case.number, case.title)));
     }
 
     fn case_judged(&mut self, case: &CaseJudgement) {
         self.bar.inc(1);
-        let mut line = format!(
-            "{} {:>5}  {:<58} {:>7.2} s",
-            word(&case.verdict),
-            case.planned.case.number,
-            case.planned.title,
-            case.metrics.duration_ms / 1e3
-        );
-        if case.metrics.transfer_bytes > 0 {
-            let rate = case.metrics.throughput_mb_per_s().unwrap_or(0.0);
-            line.push_str(&format!("  {} at {rate:.1} MB/s", megabytes(case.metrics.transfer_bytes)));
-        } else if let Some(rtt) = &case.metrics.rtt {
-            line.push_str(&format!("  rtt p50 {} p99 {}", milliseconds(rtt.p50_ns), milliseconds(rtt.p99_ns)));
-        }
-        self.say(&line);
-        if let (false, Some(reason)) = (case.verdict.passed(), case.reason()) {
-            self.say(&format!("         {}: {}", reason.name, reason.verdict));
-        }
+        lines_of_case(case).iter().for_each(|line| self.say(line));
     }
 
     fn end(&mut self, report: &Report, place: &Path) {
@@ -84,6 +69,46 @@ impl Progress {
     fn say(&self, line: &str) {
         self.bar.suspend(|| to_stderr(&format!("{line}\n")));
     }
+}
+
+/// A case in one line, and in another why it did not pass.
+pub(super) fn lines_of_case(case: &CaseJudgement) -> Vec<String> {
+    let (number, title) = (one_line(&case.planned.case.number), one_line(&case.planned.title));
+    let seconds = case.metrics.duration_ms / 1e3;
+    let mut line = format!("{} {number:>5}  {title:<58} {seconds:>7.2} s", word(&case.verdict));
+    if case.metrics.transfer_bytes > 0 {
+        let rate = case.metrics.throughput_mb_per_s().unwrap_or(0.0);
+        line.push_str(&format!("  {} at {rate:.1} MB/s", megabytes(case.metrics.transfer_bytes)));
+    } else if let Some(rtt) = &case.metrics.rtt {
+        line.push_str(&format!("  rtt p50 {} p99 {}", milliseconds(rtt.p50_ns), milliseconds(rtt.p99_ns)));
+    }
+    let mut lines = vec![line];
+    if let (false, Some(reason)) = (case.verdict.passed(), case.reason()) {
+        lines.push(format!("         {}: {}", one_line(&reason.name), one_line(&reason.verdict.to_string())));
+    }
+    lines
+}
+
+/// The text without what a terminal would act on, which is spelled out: control characters but the end of a line, and
+/// those that turn the direction of writing.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => plain.push(' '),
+            '\n' => plain.push('\n'),
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                plain.extend(character.escape_unicode());
+            }
+            other if other.is_control() => plain.extend(other.escape_default()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+fn one_line(text: &str) -> String {
+    plain(text).replace('\n', " ")
 }
 
 /// A reader that went away loses its lines, not the run.
@@ -101,7 +126,7 @@ pub fn render(report: &Report) -> String {
     }
     parts.extend(findings(report));
     parts.push(summary(report));
-    parts.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    parts.extend(report.notes.iter().map(|note| format!("note: {}", plain(note))));
     parts.iter().map(|part| format!("{part}\n")).collect()
 }
 
@@ -118,7 +143,7 @@ fn verdicts(report: &Report) -> String {
     let all = SuiteJudgement::of("all", &report.judgement.cases);
     for suite in report.judgement.suites.iter().chain([&all]) {
         table.add_row([
-            suite.name.clone(),
+            one_line(&suite.name),
             suite.cases().to_string(),
             suite.passed.to_string(),
             suite.failed.to_string(),
@@ -141,13 +166,13 @@ fn windows(report: &Report) -> Option<String> {
             };
             let ms = |value: Option<f64>| value.map_or("never".to_string(), |ms| format!("{ms:.3} ms{blur}"));
             table.add_row([
-                case.planned.case.number.clone(),
-                format!("{} {}", window.port, window.endpoint),
+                one_line(&case.planned.case.number),
+                one_line(&format!("{} {}", window.port, window.endpoint)),
                 ms(window.closed_after_trigger_ms),
                 ms(window.reopened_after_close_ms),
                 ms(window.reopened_after_trigger_ms),
-                window.closed_by.clone().unwrap_or_default(),
-                window.reopened_by.clone().unwrap_or_default(),
+                one_line(window.closed_by.as_deref().unwrap_or_default()),
+                one_line(window.reopened_by.as_deref().unwrap_or_default()),
             ]);
         }
     }
@@ -160,6 +185,7 @@ fn endings(report: &Report) -> Option<String> {
         .cases
         .iter()
         .flat_map(|case| case.endings.iter().map(|ending| format!("  {} {ending}", case.planned.case.number)))
+        .map(|line| one_line(&line))
         .collect();
     (!lines.is_empty()).then(|| format!("how connections ended\n{}", lines.join("\n")))
 }
@@ -189,11 +215,12 @@ fn findings(report: &Report) -> Vec<String> {
     let not_run: Vec<&str> = not_run.map(|case| case.planned.case.number.as_str()).collect();
     let bad = report.judgement.cases.iter().filter(|case| !case.verdict.passed() && !case.checks.is_empty());
     for case in bad {
-        lines.push(format!("{} {} {}", word(&case.verdict), case.planned.case, case.planned.title));
+        let named = format!("{} {}", case.planned.case, case.planned.title);
+        lines.push(format!("{} {}", word(&case.verdict), one_line(&named)));
         for check in case.checks.iter().filter(|check| !check.verdict.passed()) {
-            lines.push(format!("    {}: {}", check.name, check.verdict));
+            lines.push(format!("    {}", plain(&format!("{}: {}", check.name, check.verdict))));
             if let Verdict::Fail(finding) = &check.verdict {
-                lines.extend(finding.around.iter().map(|record| format!("        {record}")));
+                lines.extend(finding.around.iter().map(|record| format!("        {}", one_line(record))));
             }
         }
     }
@@ -202,11 +229,12 @@ fn findings(report: &Report) -> Vec<String> {
             "{} {} cases were not run: {}",
             word(&Verdict::unknown("")),
             not_run.len(),
-            not_run.join(", ")
+            one_line(&not_run.join(", "))
         ));
     }
     let system = report.judgement.system.iter().filter(|check| !check.verdict.passed());
-    lines.extend(system.map(|check| format!("{} {}: {}", word(&check.verdict), check.name, check.verdict)));
+    let said = |check: &CheckJudgement| plain(&format!("{}: {}", check.name, check.verdict));
+    lines.extend(system.map(|check| format!("{} {}", word(&check.verdict), said(check))));
     lines
 }
 
@@ -219,6 +247,7 @@ fn summary(report: &Report) -> String {
         });
     let broken = report.judgement.system.iter().filter(|check| !check.verdict.passed()).count();
     let broken = if broken > 0 { format!(", {broken} processes did not live and stop") } else { String::new() };
+    let rung = one_line(&rung);
     format!(
         "{} {} passed, {} failed, {} unknown{broken} in {:.1} s; witness: {rung}",
         word(&report.judgement.verdict),

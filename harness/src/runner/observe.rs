@@ -37,7 +37,7 @@ impl Observation {
 /// Who has the port that a backend was to listen at, where that is what went wrong.
 pub(super) fn owner(error: &BackendError) -> Option<String> {
     match error {
-        BackendError::InUse { endpoint, .. } => procfs::owner_of(*endpoint).map(|process| process.to_string()),
+        BackendError::InUse { endpoint, .. } => procfs::taken(*endpoint).map(|taken| taken.to_string()),
         _ => None,
     }
 }

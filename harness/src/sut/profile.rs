@@ -2,9 +2,11 @@
 
 mod check;
 mod error;
+mod place;
+#[cfg(test)]
+mod properties;
 
 use std::collections::BTreeMap;
-use std::net::AddrParseError;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -136,9 +138,12 @@ impl Profile {
 
     /// Reads a profile from text; `path` is for messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ProfileError> {
-        let profile: Self =
-            toml::from_str(text).map_err(|error| ProfileError::Parse { path: path.into(), why: error.to_string() })?;
-        profile.check().map_err(|flaw| ProfileError::Flawed { path: path.into(), flaw })?;
+        let profile: Self = toml::from_str(text)
+            .map_err(|error| ProfileError::Parse { path: path.into(), why: error.to_string().trim_end().into() })?;
+        profile.check().map_err(|(place, flaw)| {
+            let line = place::line(text, &place);
+            ProfileError::Flawed { path: path.into(), line, flaw }
+        })?;
         Ok(profile)
     }
 
@@ -149,16 +154,36 @@ impl Profile {
 
     /// Replaces a setting, or an endpoint (`endpoint.NAME=ADDRESS:PORT`), that the profile has.
     pub fn set(&mut self, text: &str) -> Result<(), ProfileError> {
-        let bad = || ProfileError::BadOverride(text.into());
-        let (key, value) = text.split_once('=').ok_or_else(bad)?;
+        let (key, value) = text.split_once('=').ok_or_else(|| ProfileError::BadOverride(text.into()))?;
         if let Some(name) = key.strip_prefix("endpoint.") {
-            self.endpoint(name)?;
-            let endpoint = value.parse().map_err(|_: AddrParseError| bad())?;
-            self.endpoints.insert(name.into(), endpoint);
+            let example = self.endpoint(name)?;
+            let endpoint = value.parse().ok().filter(|endpoint: &Endpoint| endpoint.port() != 0);
+            let bad = || ProfileError::BadEndpoint { key: name.into(), value: value.into(), example };
+            self.endpoints.insert(name.into(), endpoint.ok_or_else(bad)?);
             return Ok(());
         }
         self.setting(key)?;
         self.settings.insert(key.into(), Setting::read(value));
+        Ok(())
+    }
+
+    /// Whether every process can listen where it should, and these backends of ours too, by name.
+    pub fn check_collisions(&self, backends: &[(String, Endpoint)]) -> Result<(), ProfileError> {
+        let collision =
+            |one, other, endpoint| ProfileError::Collision { name: self.name.clone(), one, other, endpoint };
+        if let Some((one, other)) = self.collision() {
+            let named = |key: &String| format!("the endpoint `{key}`");
+            return Err(collision(named(one), named(other), self.endpoints[other]));
+        }
+        let listens = self.listens()?.into_iter().map(|(process, at)| (format!("the process `{process}`"), at));
+        let backends = backends.iter().map(|(backend, at)| (format!("the suite's backend `{backend}`"), *at));
+        let mut taken: Vec<(String, Endpoint)> = listens.collect();
+        for (backend, at) in backends {
+            if let Some((other, _)) = taken.iter().find(|(_, there)| there.collides(at)) {
+                return Err(collision(other.clone(), backend, at));
+            }
+            taken.push((backend, at));
+        }
         Ok(())
     }
 

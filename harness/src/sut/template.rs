@@ -60,6 +60,15 @@ impl<'a> Template<'a> {
     }
 }
 
+/// The first variable of ours in a text, as it stands there.
+pub(super) fn variable(text: &str) -> Option<String> {
+    let known = |inner: &&str| {
+        matches!(*inner, "dir" | "bin" | "target") || inner.starts_with("setting.") || inner.starts_with("endpoint.")
+    };
+    let inner = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).find(known)?;
+    Some(format!("${{{inner}}}"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -25,12 +25,12 @@ fn an_older_listener_is_seeded_with_its_owner_and_closes_once() {
         let local: Endpoint = "127.0.0.1:7501".parse().unwrap();
         assert_eq!((seed.local, seed.netns), (local, watch.netns));
         assert_eq!(seed.process.as_ref().unwrap().tgid, Tgid(std::process::id()));
-        assert_eq!(procfs::owner_of(local).unwrap().tgid, Tgid(std::process::id()));
+        assert_eq!(procfs::taken(local).unwrap().by.unwrap().tgid, Tgid(std::process::id()));
         assert_eq!(watch.count("127.0.0.1:7501"), 1);
         drop(old);
         assert_eq!(watch.count("127.0.0.1:7501"), 0);
         assert_eq!(watch.opened_and_closed(7501), ["closed"]);
-        assert_eq!(procfs::owner_of(local), None);
+        assert_eq!(procfs::taken(local), None);
     });
 }
 

@@ -146,3 +146,22 @@ fn a_process_that_dies_between_cases_fails_the_run() {
     let crashed = SutChange::Stopped { process: "server".into(), took_ms: 1, status: "signal 11".into() };
     says(&system(&[crashed]), "fail", "it ended by signal 11");
 }
+
+#[test]
+fn what_happened_after_the_fence_began_contradicts_nothing() {
+    let mut story = connected();
+    // The port closes unseen after the fence began, and a client that goes on is refused.
+    let start = OpStep::Start {
+        group: "g".into(),
+        client: "echo".into(),
+        target: endpoint(PORT),
+        planned: 1,
+        head: String::new(),
+    };
+    story.step(2, 5990, start);
+    let began = Timestamp(0) + Duration::from_millis(5998);
+    story.step(2, 5999, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+    story.at(5999, Source::Ebpf, Event::Fence { began: Timestamp(5_995_000_000), cpus: 2, seen: 2 });
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
+    assert_eq!(story.judge_as_it_is(&Check::Causality), Verdict::Pass);
+}

@@ -196,3 +196,71 @@ fn a_process_that_ends_and_one_that_takes_over_are_named() {
     let gone = restarted(9).without(|event| *event == by(listen(2, PORT, true), 8));
     says(&gone.judge(&window()), "fail", "; p[7], which closed it, ended (signal 9)");
 }
+
+#[test]
+fn a_close_that_may_have_been_before_the_trigger_is_unknown() {
+    let mut story = Story::new();
+    story.operation(1, "trigger", 1100);
+    story.at(1101, Source::SockDiag, listen(1, PORT, false));
+    story.blur_last(2);
+    story.at(3200, Source::SockDiag, listen(2, PORT, true));
+    says(&story.judge(&window()), "unknown", "it closed between -1.000 and 1.000 ms");
+}
+
+#[test]
+fn a_handover_that_one_poll_saw_is_unknown() {
+    let stays = Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) });
+    let mut story = Story::new();
+    story.at(2000, Source::SockDiag, listen(2, PORT, true));
+    story.blur_last(1);
+    story.at(2000, Source::SockDiag, listen(1, PORT, false));
+    story.blur_last(1);
+    says(&story.judge(&stays), "unknown", "in an order that tp_btf cannot tell");
+}
+
+#[test]
+fn a_listener_that_another_takes_over_from_in_the_same_moment_keeps_the_port_open() {
+    let stays = Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) });
+    for closes_first in [true, false] {
+        let mut story = Story::new();
+        let mut changes = [listen(1, PORT, false), listen(2, PORT, true)];
+        if !closes_first {
+            changes.reverse();
+        }
+        changes.into_iter().for_each(|change| story.at(2000, Source::Ebpf, change));
+        assert_eq!(story.judge(&stays), Verdict::Pass);
+    }
+}
+
+#[test]
+fn a_bound_in_fractions_of_a_millisecond_belongs_to_the_window() {
+    // 0.1 + 0.2 is more than 0.3 in floating point.
+    let window = PortWindow {
+        port: "p".into(),
+        endpoint: endpoint(PORT),
+        trigger: "trigger".into(),
+        closes_within_ms: Some(0.3),
+        reopens: Some(Reopens { after_ms: 0.7, tolerance_ms: 0.1 }),
+    };
+    let mut story = Story::new();
+    story.operation(1, "trigger", 1100);
+    for (ns, change) in [(300_000, listen(1, PORT, false)), (1_100_000, listen(2, PORT, true))] {
+        story.at(1100, Source::Ebpf, change);
+        if let Some(last) = story.records.last_mut() {
+            last.at.0 += ns;
+        }
+    }
+    assert_eq!(story.judge(&Check::PortWindow(window)), Verdict::Pass);
+}
+
+#[test]
+fn a_port_that_moves_as_the_case_ends_is_unknown() {
+    let stays = Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) });
+    let mut story = Story::new();
+    // The poll that the fence waited for saw it: it may have closed before the fence began, or after.
+    story.at(6000, Source::SockDiag, Event::Fence { began: Timestamp(5_999_000_000), cpus: 1, seen: 1 });
+    story.at(6000, Source::SockDiag, listen(1, PORT, false));
+    story.blur_last(2);
+    story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
+    says(&story.judge_as_it_is(&stays), "unknown", "as the case ended");
+}

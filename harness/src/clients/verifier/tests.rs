@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::properties::config;
 
 const LENGTH: usize = 40_003;
 
@@ -43,7 +44,7 @@ fn pieces() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(config(400))]
 
     #[test]
     fn the_echo_itself_is_right(pieces in pieces()) {
@@ -125,6 +126,74 @@ proptest! {
         let verifier = verify(&came, &pieces);
         let expected = Anomaly { offset: at as u64, kind: AnomalyKind::Changed { bytes: length as u64 } };
         prop_assert_eq!(verifier.anomalies(), &[expected]);
+    }
+}
+
+/// What a bad system may do to a stream.
+#[derive(Clone, Debug)]
+enum Edit {
+    Change { at: usize, with: Vec<u8> },
+    Drop { at: usize, length: usize },
+    Double { at: usize, length: usize, to: usize },
+    Swap { at: usize, first: usize, second: usize },
+    Insert { at: usize, what: Vec<u8> },
+    Cut { at: usize },
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let (at, length) = (0..LENGTH, prop_oneof![1usize..20, 1usize..20_000]);
+    let bytes = prop::collection::vec(any::<u8>(), 1..40);
+    prop_oneof![
+        (at.clone(), bytes.clone()).prop_map(|(at, with)| Edit::Change { at, with }),
+        (at.clone(), length.clone()).prop_map(|(at, length)| Edit::Drop { at, length }),
+        (at.clone(), length.clone(), at.clone()).prop_map(|(at, length, to)| Edit::Double { at, length, to }),
+        (at.clone(), length.clone(), length).prop_map(|(at, first, second)| Edit::Swap { at, first, second }),
+        (at.clone(), bytes).prop_map(|(at, what)| Edit::Insert { at, what }),
+        at.prop_map(|at| Edit::Cut { at }),
+    ]
+}
+
+fn apply(edit: Edit, to: &mut Vec<u8>) {
+    let length = to.len();
+    let end = |at: usize, more: usize| (at + more).min(length);
+    match edit {
+        Edit::Change { at, with } => to.iter_mut().skip(at).zip(with).for_each(|(to, with)| *to = with),
+        Edit::Drop { at, length } => drop(to.drain(end(at, 0)..end(at, length))),
+        Edit::Double { at, length, to: place } => {
+            let copy = to[end(at, 0)..end(at, length)].to_vec();
+            to.splice(end(place, 0)..end(place, 0), copy);
+        }
+        Edit::Swap { at, first, second } => {
+            let (start, middle, stop) = (end(at, 0), end(at, first), end(at, first + second));
+            to[start..stop].rotate_left(middle - start);
+        }
+        Edit::Insert { at, what } => drop(to.splice(end(at, 0)..end(at, 0), what)),
+        Edit::Cut { at } => to.truncate(at),
+    }
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    #[test]
+    fn whatever_happens_to_a_stream_is_found_however_it_is_cut(
+        edits in prop::collection::vec(edit(), 0..5), one in pieces(), other in pieces()
+    ) {
+        let sent = sent();
+        let mut came = sent.clone();
+        edits.into_iter().for_each(|edit| apply(edit, &mut came));
+        let verifier = verify(&came, &one);
+        let first = first_wrong(&came, &sent);
+        let is_prefix = first as usize == came.len();
+        // What came is a part of what was sent, or the first place where it is not is told.
+        prop_assert_eq!(verifier.anomalies().first().map(|anomaly| anomaly.offset), (!is_prefix).then_some(first));
+        prop_assert_eq!(verifier.anomaly_count() == 0, is_prefix);
+        prop_assert_eq!(verifier.received(), came.len() as u64);
+        prop_assert!(verifier.anomalies().len() <= DESCRIBED);
+        let again = verify(&came, &other);
+        prop_assert_eq!(verifier.anomalies(), again.anomalies());
+        prop_assert_eq!(verifier.anomaly_count(), again.anomaly_count());
+        prop_assert_eq!(verifier.reception(), again.reception());
     }
 }
 

@@ -74,9 +74,7 @@ impl HistoryReader {
                     self.cut_at_line = Some(self.line);
                     Ok(None)
                 }
-                Err(why) => {
-                    Err(HistoryError::BadLine { path: self.part_path(), line: self.line, why: why.to_string() })
-                }
+                Err(why) => Err(HistoryError::BadLine { path: self.part_path(), line: self.line, why: reason(&why) }),
             };
         }
     }
@@ -127,9 +125,14 @@ fn read_line(part: &mut (impl BufRead + ?Sized), text: &mut Vec<u8>) -> io::Resu
     part.take(LONGEST_LINE).read_until(b'\n', text)
 }
 
+/// What the parser says of a line; the number that it gives is not that of the line in the file.
+fn reason(why: &serde_json::Error) -> String {
+    why.to_string().replace(" at line 1 column ", " at column ")
+}
+
 fn header(path: &Path, line: &[u8]) -> Result<RunInfo, HistoryError> {
     let bad = |why: String| HistoryError::NoHeader { path: path.into(), why };
-    let value: serde_json::Value = serde_json::from_slice(line).map_err(|why| bad(why.to_string()))?;
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(|why| bad(reason(&why)))?;
     let version = value.get("portwitness_history").and_then(serde_json::Value::as_u64);
     match version {
         Some(found) if found == u64::from(FORMAT_VERSION) => {}

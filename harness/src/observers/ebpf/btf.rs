@@ -9,6 +9,10 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 
+/// Members of a structure that are looked at, with those of the nameless parts in it. A kernel's largest have some hundreds; in
+/// a damaged file a structure may be a part of itself.
+const LOOKED_AT: u32 = 4096;
+
 /// The types of a kernel.
 pub(super) struct Btf<'a> {
     types: &'a [u8],
@@ -61,23 +65,27 @@ impl<'a> Btf<'a> {
         let mut id = *self.structures.get(names.next()?.as_bytes())?;
         let mut total = 0;
         for name in names {
-            let (offset, member) = self.member(id, name.as_bytes())?;
-            total += offset;
+            let (offset, member) = self.member(id, name.as_bytes(), &mut LOOKED_AT.clone())?;
+            total = offset.checked_add(total)?;
             id = member;
         }
         Some(total)
     }
 
     /// A member's offset in bits and its type, sought in nameless structures and unions too.
-    fn member(&self, id: u32, name: &[u8]) -> Option<(u32, u32)> {
+    fn member(&self, id: u32, name: &[u8], left: &mut u32) -> Option<(u32, u32)> {
         let (start, within) = self.structure(id)?;
         (0..within.members).find_map(|index| {
+            *left = left.checked_sub(1)?;
             let at = start + 12 + index * 12;
             let (own, of_type, offset) = (word(self.types, at)?, word(self.types, at + 4)?, word(self.types, at + 8)?);
             let offset = if within.bit_fields { offset & 0xff_ffff } else { offset };
             match self.name(own)? {
                 own if own == name => Some((offset, of_type)),
-                b"" => self.member(of_type, name).map(|(inner, of_type)| (offset + inner, of_type)),
+                b"" => {
+                    let (inner, of_type) = self.member(of_type, name, left)?;
+                    Some((offset.checked_add(inner)?, of_type))
+                }
                 _ => None,
             }
         })
@@ -140,7 +148,10 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::properties::config;
 
     /// `struct outer { int a; union { struct { const inner b:3; }; }; }`, `typedef struct inner { int c; } inner`.
     fn sample() -> Vec<u8> {
@@ -186,6 +197,40 @@ mod tests {
             damaged[at] ^= 0xff;
             if let Ok(btf) = Btf::parse(&damaged) {
                 let _ = (btf.bits("outer.b.c"), btf.bits("inner.c"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_structure_that_is_a_part_of_itself_ends() {
+        let strings = b"\0outer\0";
+        // struct outer { outer; outer; }
+        let types = [1, 4 << 24 | 2, 8, 0, 1, 0, 0, 1, 0];
+        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, 36, 36, strings.len() as u32];
+        let bytes: Vec<u8> = header.into_iter().chain(types).flat_map(u32::to_ne_bytes).chain(*strings).collect();
+        assert_eq!(Btf::parse(&bytes).unwrap().bits("outer.a"), None);
+    }
+
+    proptest! {
+        #![proptest_config(config(500))]
+
+        #[test]
+        fn any_damage_is_refused_or_harmless(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<[u8; 4]>(), 1usize..5), 1..6),
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let mut damaged = sample();
+            for (at, with, length) in edits {
+                let at = at.index(damaged.len());
+                damaged.iter_mut().skip(at).zip(&with[..length.min(4)]).for_each(|(to, from)| *to = *from);
+            }
+            let mut behind_a_header = sample()[..24].to_vec();
+            behind_a_header.extend(&bytes);
+            for bytes in [&damaged, &bytes, &behind_a_header] {
+                if let Ok(btf) = Btf::parse(bytes) {
+                    prop_assert!(btf.starts.len() * 12 <= bytes.len());
+                    let _ = (btf.bits("outer.b.c"), btf.bits("inner.c"), btf.bits("outer.nowhere"));
+                }
             }
         }
     }

@@ -112,8 +112,10 @@ fn endpoint(family: u16, words: [u32; 4], port: u16) -> Option<Endpoint> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use portwitness_ebpf_common::Kind;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::properties::config;
 
     fn words(bytes: [u8; 16]) -> [u32; 4] {
         std::array::from_fn(|i| {
@@ -151,5 +153,28 @@ mod tests {
     fn a_unix_address_is_none() {
         let record = SyscallRecord { call: Call::Bind as u8, family: 1, fd: 3, ..SyscallRecord::default() };
         assert_eq!(syscall(&record).unwrap().address, None);
+    }
+
+    proptest! {
+        #![proptest_config(config(2000))]
+
+        #[test]
+        fn any_entry_is_a_record_or_garbage(kind in 0u32..7, bytes in prop::collection::vec(any::<u8>(), 0..130)) {
+            let _ = decode(&bytes);
+            // The same with a kind that is known, and as long as that is.
+            let mut bytes = bytes;
+            bytes.resize([0, 96, 88, 56, 56, 56, 30][kind as usize], 7);
+            if let Some(field) = bytes.get_mut(8..12) {
+                field.copy_from_slice(&kind.to_ne_bytes());
+            }
+            match decode(&bytes) {
+                Ok(decoded) => {
+                    prop_assert_eq!(&decoded.record.at.0.to_ne_bytes()[..], &bytes[..8]);
+                    let line = serde_json::to_string(&decoded.record).unwrap();
+                    prop_assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), decoded.record);
+                }
+                Err(garbage) => prop_assert!(!garbage.to_string().is_empty()),
+            }
+        }
     }
 }

@@ -59,8 +59,12 @@ pub(super) struct Sources {
     pub(super) logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
-/// The size of the embedded programs in bytes, or why there are none.
+/// The size of the embedded programs in bytes, or why there are none. `PORTWITNESS_NO_EBPF` leaves them out at run time as it
+/// does when the program is built.
 pub(crate) fn object() -> Result<usize, String> {
+    if std::env::var_os("PORTWITNESS_NO_EBPF").is_some_and(|value| !value.is_empty() && value != "0") {
+        return Err("this program runs without the eBPF object (PORTWITNESS_NO_EBPF is set: unset it)".into());
+    }
     match OBJECT.len() {
         0 => Err(format!("this program was built without the eBPF object ({MISSING})")),
         bytes => Ok(bytes),

@@ -101,7 +101,10 @@ fn field(format: &str, name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::properties::{config, text};
 
     #[test]
     fn the_running_kernel_tells_all_offsets() {
@@ -145,5 +148,17 @@ mod tests {
         assert_eq!(field(format, "pid"), Some(8));
         assert_eq!(field(format, "comm"), Some(12));
         assert_eq!(field(format, "absent"), None);
+    }
+
+    proptest! {
+        #![proptest_config(config(1000))]
+
+        #[test]
+        fn any_format_has_a_field_or_not(text in text(), before in "[a-z_ *]{0,9}", name in "[a-z_]{1,9}", offset: u32) {
+            let _ = field(&text, &name);
+            let _ = field(&format!("field:{text};offset:{text};"), &text);
+            let format = format!("{text}\n\tfield:{before} {name}[4];\toffset:{offset};\tsize:4;\n");
+            prop_assert_eq!(field(&format, &name), Some(offset));
+        }
     }
 }

@@ -92,26 +92,45 @@ impl SockDiag {
         let mut whole = true;
         loop {
             let length = self.socket.recv(&mut &mut self.buffer[..], 0)?;
-            let mut rest = &self.buffer[..length];
-            while !rest.is_empty() {
-                let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(invalid)?;
-                whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
-                // Messages are padded to four bytes (NLMSG_ALIGN).
-                let step = (message.header.length as usize).next_multiple_of(4);
-                rest = rest.get(step.max(4)..).unwrap_or_default();
-                match message.payload {
-                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                        let (cookie, listener) = read(&response);
-                        found.insert(cookie, listener);
-                    }
-                    NetlinkPayload::Done(_) => return Ok(whole),
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
-                    NetlinkPayload::Overrun(_) => return Err(io::Error::other("the answer was overrun")),
-                    _ => {}
-                }
+            let part = read_part(&self.buffer[..length], found)?;
+            whole &= part.whole;
+            if part.last {
+                return Ok(whole);
             }
         }
     }
+}
+
+/// What a datagram of an answer says of the answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    /// Nothing changed while the kernel wrote it.
+    whole: bool,
+    /// Nothing comes after it.
+    last: bool,
+}
+
+/// Reads the messages of a datagram, and adds the sockets that they name.
+fn read_part(mut rest: &[u8], found: &mut HashMap<u64, Listener>) -> io::Result<Part> {
+    let mut whole = true;
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(invalid)?;
+        whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
+        // Messages are padded to four bytes (NLMSG_ALIGN).
+        let step = (message.header.length as usize).next_multiple_of(4);
+        rest = rest.get(step.max(4)..).unwrap_or_default();
+        match message.payload {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                let (cookie, listener) = read(&response);
+                found.insert(cookie, listener);
+            }
+            NetlinkPayload::Done(_) => return Ok(Part { whole, last: true }),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            NetlinkPayload::Overrun(_) => return Err(io::Error::other("the answer was overrun")),
+            _ => {}
+        }
+    }
+    Ok(Part { whole, last: false })
 }
 
 fn request(family: u8, socket_id: SocketId) -> Vec<u8> {
@@ -147,7 +166,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::net::TcpListener;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::properties::config;
 
     #[test]
     fn listeners_come_and_go() {
@@ -161,4 +183,46 @@ mod tests {
             assert_eq!(at(local), None);
         }
     }
+
+    /// The kernel's own answer, of one socket.
+    fn answer() -> Vec<u8> {
+        let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut kernel = SockDiag::open().unwrap();
+        kernel.socket.send(&kernel.requests[0], 0).unwrap();
+        let length = kernel.socket.recv(&mut &mut kernel.buffer[..], 0).unwrap();
+        kernel.buffer.truncate(length.min(400));
+        kernel.buffer
+    }
+
+    #[test]
+    fn a_torn_answer_is_not_whole() {
+        let mut answer = answer();
+        let length = u32::from_ne_bytes(answer[..4].try_into().unwrap()) as usize;
+        answer.truncate(length);
+        assert_eq!(read_part(&answer, &mut HashMap::new()).unwrap(), Part { whole: true, last: false });
+        answer[6] |= NLM_F_DUMP_INTR as u8;
+        assert_eq!(read_part(&answer, &mut HashMap::new()).unwrap(), Part { whole: false, last: false });
+    }
+
+    proptest! {
+        #![proptest_config(config(2000))]
+
+        #[test]
+        fn any_answer_is_read_or_refused(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut damaged = ANSWER.clone();
+            edits.iter().for_each(|(at, with)| *at.get_mut(&mut damaged) = *with);
+            let mut found = HashMap::new();
+            for bytes in [&damaged[..], &damaged[..cut.index(damaged.len())], &bytes] {
+                let _ = read_part(bytes, &mut found);
+            }
+            // A socket's message takes 72 bytes at the least.
+            prop_assert!(found.len() <= 3 * damaged.len() / 72 + 3);
+        }
+    }
+
+    static ANSWER: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(answer);
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::endpoint::Endpoint;
+
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -24,10 +26,12 @@ pub enum ProfileError {
         why: String,
     },
     /// It contradicts itself.
-    #[error("the profile {path} is not valid: {flaw}")]
+    #[error("the profile {path}:{line} is not valid: {flaw}")]
     Flawed {
         /// Which file, or the name of the built-in profile.
         path: PathBuf,
+        /// Where, counted from 1.
+        line: usize,
         /// How.
         flaw: Flaw,
     },
@@ -65,9 +69,39 @@ pub enum ProfileError {
         /// What stands there.
         found: String,
     },
-    /// `--set` does not read.
-    #[error("`--set {0}` is not KEY=VALUE")]
+    /// `--set` without a value.
+    #[error(
+        "`--set {0}` is not KEY=VALUE: write `--set SETTING=VALUE`, or `--set endpoint.NAME=ADDRESS:PORT` for a port"
+    )]
     BadOverride(String),
+    /// `--set` with a value that is no address.
+    #[error(
+        "`--set endpoint.{key}={value}`: `{value}` is not ADDRESS:PORT with a port from 1; write it like {example}, an IPv6 \
+         address in brackets"
+    )]
+    BadEndpoint {
+        /// The endpoint's name.
+        key: String,
+        /// What stands after the `=`.
+        value: String,
+        /// Where the endpoint is without it.
+        example: Endpoint,
+    },
+    /// Endpoints that were set are in each other's way.
+    #[error(
+        "{one} and {other} of the profile {name} would both listen at {endpoint}: give each a port of its own, with \
+         `--set endpoint.NAME=ADDRESS:PORT` or in the profile"
+    )]
+    Collision {
+        /// The profile's name.
+        name: String,
+        /// Who, for example `the endpoint 'web'`.
+        one: String,
+        /// And who.
+        other: String,
+        /// Where.
+        endpoint: Endpoint,
+    },
 }
 
 /// What is wrong with a text that reads as a profile.
@@ -113,6 +147,45 @@ pub enum Flaw {
         key: String,
         /// The names in [endpoints].
         known: String,
+    },
+    /// A template that names what is not there.
+    #[error("the `{part}` of the process `{process}` cannot be filled in: {why}")]
+    Template {
+        /// Whose.
+        process: String,
+        /// `command`, `env` or `file`.
+        part: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Settings are put into templates as they are.
+    #[error(
+        "the setting `{key}` has `{variable}` in it, but settings are not filled in: write that where the setting is used, \
+         in a `command`, an `env` or a file's `content`"
+    )]
+    TemplateInSetting {
+        /// Which.
+        key: String,
+        /// The variable.
+        variable: String,
+    },
+    /// Nobody could tell where it is.
+    #[error("the endpoint `{key}` has port 0, which stands for any: write the port that is meant")]
+    NoPort {
+        /// Which.
+        key: String,
+    },
+    /// Two processes, or one twice, would listen in one place.
+    #[error(
+        "the endpoints `{one}` and `{other}` collide at {endpoint}, and processes listen at both: give each its own port"
+    )]
+    Collision {
+        /// One name.
+        one: String,
+        /// The other.
+        other: String,
+        /// Where the other is.
+        endpoint: Endpoint,
     },
     /// A quick run replaces what is not there.
     #[error("[quick] replaces the setting `{key}`, but [settings] has none of that name; it has: {known}")]
