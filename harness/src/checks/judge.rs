@@ -157,8 +157,10 @@ impl Judge {
         }
         let cases: Vec<CaseJudgement> = self.cases.into_iter().flatten().collect();
         let system = self.system.judge();
-        let verdict =
-            Verdict::worst(cases.iter().map(|case| &case.verdict).chain(system.iter().map(|check| &check.verdict)));
+        // That a system stopped in order is no evidence of anything when no case was there to be judged.
+        let nothing = cases.is_empty().then(|| Verdict::unknown("no case was planned: nothing was checked"));
+        let all = cases.iter().map(|case| &case.verdict).chain(system.iter().map(|check| &check.verdict));
+        let verdict = Verdict::worst(all.chain(&nothing));
         let metrics = Metrics::sum(cases.iter().map(|case| &case.metrics));
         let rung = self.rung.map(|(rung, promised)| (rung, self.widest_ns.max(promised)));
         Judgement { rung, suites: suites(&cases), cases, system, verdict, metrics }

@@ -165,3 +165,12 @@ fn what_happened_after_the_fence_began_contradicts_nothing() {
     story.at(6000, Source::Runner, Event::CaseEnd { case: case(), error: None });
     assert_eq!(story.judge_as_it_is(&Check::Causality), Verdict::Pass);
 }
+
+#[test]
+fn a_run_without_cases_is_unknown_though_its_system_stopped() {
+    let mut story = Story::new();
+    let stopped = SutChange::Stopped { process: "server".into(), took_ms: 1, status: "exit code 0".into() };
+    story.at(7000, Source::Sut, Event::Sut(stopped));
+    let history = History::new(RunInfo { cases: Vec::new(), ..run() }, story.records);
+    says(&judge(&history).verdict, "unknown", "no case was planned");
+}
