@@ -58,6 +58,16 @@ fn wrong_command_lines() {
         ("runs where nothing can be made", &["run", "tunnel", "--sut", "reference", "--runs", "/proc/runs"]),
         ("fault that the reference does not have", &["list", "tunnel", "--sut", "reference", "--set", "falt=x"]),
         ("judge without a run", &["judge"]),
+        ("window without a port", &["window"]),
+        ("window of port 0", &["window", "--port", "0"]),
+        ("window in words", &["window", "--port", "9", "--closes-within", "soon"]),
+        ("window of a port where nobody listens", &["window", "--port", "9", "--closes-within", "1s"]),
+        ("watch of a process that is not there", &["watch", "--pid", "999999999"]),
+        ("watch of a state that there is not", &["watch", "--state", "listening"]),
+        ("watch of a name", &["watch", "--addr", "localhost"]),
+        ("record without a command", &["record"]),
+        ("record of a program that is not there", &["record", "-o", "recorded", "--", "/nowhere/program"]),
+        ("record where nothing can be made", &["record", "-o", "/proc/recorded", "--", "true"]),
     ] {
         table.row(what, arguments);
     }
