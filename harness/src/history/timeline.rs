@@ -18,6 +18,8 @@ pub struct PortTimeline {
     pub doubts: Vec<Doubt>,
     /// How many listeners cover it after the stretch.
     pub listeners_after: usize,
+    /// What was known of it before the first of these edges and doubts: whether it was open.
+    open_before: bool,
 }
 
 /// A port opened or closed.
@@ -71,6 +73,7 @@ impl PortTimeline {
             edges: Vec::new(),
             doubts: Vec::new(),
             listeners_after: count(&|_| true),
+            open_before: false,
         };
         let mut known = State::Closed;
         let mut blurred_since = None;
@@ -82,6 +85,9 @@ impl PortTimeline {
             let since = blurred_since.take().unwrap_or(at);
             let edge =
                 (state != known).then_some(if state == State::Open { EdgeKind::Opened } else { EdgeKind::Closed });
+            if at < from || (timeline.edges.is_empty() && timeline.doubts.is_empty()) {
+                timeline.open_before = if at < from { state } else { known } == State::Open;
+            }
             known = state;
             if at >= from {
                 timeline.add(&changes, since, at, edge, from);
@@ -114,7 +120,7 @@ impl PortTimeline {
         if doubt.is_some_and(|doubt| doubt.from <= to) || after.first().is_some_and(|edge| edge.earliest() <= to) {
             return None;
         }
-        Some(before.last().map_or(self.listeners_before > 0, |edge| edge.kind == EdgeKind::Opened))
+        Some(before.last().map_or(self.open_before, |edge| edge.kind == EdgeKind::Opened))
     }
 }
 
@@ -239,6 +245,15 @@ mod tests {
         assert_eq!((steady(101, 109), steady(101, 110)), (Some(true), None));
         assert_eq!((steady(201, 289), steady(201, 290)), (Some(false), None));
         assert_eq!(steady(301, 999), Some(true));
+    }
+
+    #[test]
+    fn a_handover_as_the_stretch_begins_leaves_the_port_open() {
+        let uncertain = Record { uncertainty_ns: 3, ..change(10, 2, "127.0.0.1:80", true) };
+        let records = [seed(1, "127.0.0.1:80"), change(7, 1, "127.0.0.1:80", false), uncertain];
+        let timeline = PortTimeline::of(at("127.0.0.1:80"), 1, &records, Timestamp(10), Timestamp(99));
+        assert_eq!(timeline.steady(Timestamp(10), Timestamp(20)), None);
+        assert_eq!(timeline.steady(Timestamp(11), Timestamp(20)), Some(true));
     }
 
     #[test]

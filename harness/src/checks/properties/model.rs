@@ -33,7 +33,10 @@ impl World {
     /// Sockets that cover the target, without the turns that lie beyond the case's end for sure.
     fn covering(&self) -> Vec<Socket> {
         let mut covering: Vec<Socket> = self.sockets.iter().filter(|socket| self.covers(socket)).cloned().collect();
-        covering.iter_mut().for_each(|socket| socket.turns.retain(|(at, blur)| at - blur.min(at) <= self.end));
+        for socket in &mut covering {
+            let beyond = socket.turns.iter().position(|(at, blur)| at.saturating_sub(*blur) > self.end);
+            socket.turns.truncate(beyond.unwrap_or(usize::MAX));
+        }
         covering
     }
 
@@ -187,7 +190,7 @@ fn ms(units: u64) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(config(3000))]
+    #![proptest_config(config(20_000))]
 
     #[test]
     fn a_window_is_judged_as_the_model_does(
@@ -224,7 +227,8 @@ proptest! {
 
     #[test]
     fn a_timeline_has_the_edges_of_the_model(world in world()) {
-        prop_assume!(world.is_certain());
+        let mut world = world;
+        world.sockets.iter_mut().flat_map(|socket| &mut socket.turns).for_each(|(_, blur)| *blur = 0);
         let history = world.history();
         let slice = Slice::of(&history, &World::case()).unwrap();
         let timeline = slice.timeline(world.target);
