@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, thread};
 
+use crate::root::command_in;
+
 /// Where a kernel's headers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Headers {
@@ -26,10 +28,6 @@ pub enum Headers {
     "{} holds no kernel headers (a Makefile and Module.symvers): install linux-headers of that kernel, or name their folder", .0.display()
 )]
 pub struct NoHeaders(PathBuf);
-
-/// Run with the root folder, then the command: it needs /dev/null and the like, which nobody else gets to see.
-const ENTER: &str = r#"root=$1; shift
-mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" && exec chroot "$root" "$@""#;
 
 impl Headers {
     /// The headers in `dir`.
@@ -55,11 +53,9 @@ impl Headers {
             Self::Here(dir) => here(dir, work),
             Self::Inside { root, release } => {
                 let inside = |path: &Path| Path::new("/").join(path.strip_prefix(root).unwrap_or(path));
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--map-root-user"].into_iter().take(if is_root() { 1 } else { 2 }));
-                command.args(["sh", "-c", ENTER, "sh"]).arg(root).args(["make", "-C"]);
+                let mut command = command_in(root, "make");
+                command.arg("-C");
                 command.arg(format!("/usr/src/linux-headers-{release}")).arg(variable("M=", &inside(work)));
-                command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
                 command
             }
         };
@@ -105,10 +101,6 @@ fn is_in_path(program: &str) -> bool {
 
 fn variable(name: &str, value: &Path) -> OsString {
     [OsStr::new(name), value.as_os_str()].into_iter().collect()
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod device;
 mod headers;
 mod loaded;
 mod modinfo;
+mod root;
 mod source;
 mod version;
 
@@ -15,5 +16,6 @@ pub use build::{Build, BuildError};
 pub use headers::{Headers, NoHeaders};
 pub use loaded::{LoadError, Scap, Status, UnloadError};
 pub use modinfo::{Modinfo, ModinfoError};
+pub use root::command_in;
 pub use source::{Source, SourceError};
 pub use version::{Version, VersionError, Versions};

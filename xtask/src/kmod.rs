@@ -1,6 +1,7 @@
 //! `cargo xtask kmod`: builds, loads and unloads the scap module, and says how it stands.
 
 mod driver;
+mod events;
 mod module;
 
 use std::ffi::OsString;
@@ -23,11 +24,12 @@ const USAGE: &str = "usage: cargo xtask kmod <command>
   load [options]      build it for the running kernel, and load it; with --module FILE, load that one
   unload              unload it, if it was loaded by `load`
   status              whether it is loaded, by whom, and its versions
+  events [options]    build sinsp-events, which prints what libsinsp makes of the module's events as JSON, and print its path
 
-  --kernel SERIES     (build) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
+  --kernel SERIES     (build, events) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
   --headers DIR       (build) for these headers, installed or unpacked
   --scap-src DIR      from this driver: a folder with its main.c, or a checkout of falcosecurity/libs
-  --driver RELEASE    from the driver of this Debian release (default: bookworm up to Linux 6.3, then sid)";
+  --driver RELEASE    from the driver, or with the libsinsp, of this Debian release (default: bookworm up to Linux 6.3, then sid)";
 
 /// What the module is built for and from.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     match command {
         "build" if options.module.is_none() => println!("{}", build(workspace, &options)?.display()),
         "load" if options.kernel.is_none() && options.headers.is_none() => load(workspace, options)?,
+        "events" if options.module.is_none() && options.headers.is_none() => {
+            println!("{}", events(workspace, &options)?.display());
+        }
         "unload" if nothing => {
             let unloaded = Scap::default().unload()?;
             eprintln!("kmod: scap {}", if unloaded { "is unloaded" } else { "was not loaded" });
@@ -101,6 +106,16 @@ fn build(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     let built = Build { source: &source, headers: &headers, work: &work }.run()?;
     module::put(&built, &place.join("scap.ko"))?;
     Ok(place.join("scap.ko"))
+}
+
+fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
+    let debian = match (&options.driver, options.kernel) {
+        (Some(Driver::Debian(name)), _) => name,
+        (Some(Driver::Folder(_)), _) => bail!("libsinsp comes from Debian: say --driver bookworm or sid"),
+        (_, Some(series)) => driver::fitting(series_of(&Kernel::fetch(workspace, series)?.release).unwrap_or_default()),
+        (_, None) => driver::fitting(series_of(&running()?).unwrap_or_default()),
+    };
+    events::program(workspace, debian)
 }
 
 fn load(workspace: &Workspace, options: Options) -> anyhow::Result<()> {

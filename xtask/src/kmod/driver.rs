@@ -38,8 +38,7 @@ impl Driver {
         let name = match self {
             Self::Folder(folder) => return Ok((Source::open(folder)?, None)),
             Self::Debian(name) => name,
-            Self::Fitting if series < TOO_NEW => "bookworm",
-            Self::Fitting => "sid",
+            Self::Fitting => fitting(series),
         };
         let version = remembered(workspace, &format!("{PACKAGE}-{name}"), || {
             let versions = Apt::of(workspace, release(name)?)?.versions(PACKAGE)?;
@@ -57,6 +56,11 @@ impl Driver {
         }
         Ok((Source::open(&source_folder(&root.join("usr/src"))?)?, Some(label)))
     }
+}
+
+/// The Debian release whose driver and whose libsinsp are taken for a kernel of `series`.
+pub(super) fn fitting(series: (u32, u32)) -> &'static str {
+    if series < TOO_NEW { "bookworm" } else { "sid" }
 }
 
 /// The one folder `scap-VERSION` in `usr/src`.

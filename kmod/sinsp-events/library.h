@@ -1,0 +1,53 @@
+// The two libsinsp that Debian has (0.1.1dev of 2022 in bookworm, 0.23 in sid), as one.
+
+#pragma once
+
+#if __has_include(<sinsp.h>)
+// As the library was built: its classes have members that depend on it, and the headers do not say it themselves.
+#define HAS_CAPTURE
+// In this order: the second needs what the first defines.
+#include <sinsp.h>
+#include <filter.h>
+#define SINSP_2022 1
+#else
+#include <libsinsp/filter.h>
+#include <libsinsp/sinsp.h>
+#define SINSP_2022 0
+#endif
+
+inline void open_module(sinsp& inspector) {
+#if SINSP_2022
+    inspector.open();
+#else
+    inspector.open_kmod();
+    inspector.start_capture();
+#endif
+}
+
+template <class Param>
+const char* bytes_of(const Param& param) {
+#if SINSP_2022
+    return param.m_val;
+#else
+    return param.data();
+#endif
+}
+
+template <class Param>
+size_t length_of(const Param& param) {
+#if SINSP_2022
+    return param.m_len;
+#else
+    return param.len();
+#endif
+}
+
+// Events that the newer library uses to learn about the machine and does not show.
+inline bool is_internal(int32_t result) {
+#ifdef SCAP_FILTERED_EVENT
+    return result == SCAP_FILTERED_EVENT;
+#else
+    static_cast<void>(result);
+    return false;
+#endif
+}
