@@ -101,12 +101,16 @@ impl Build<'_> {
 
 /// The compiler's errors, eight at most; the last lines where it gave none.
 fn telling(log: &str) -> String {
-    // What the driver's own probes fail on is no error: they find out what the kernel has.
-    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("/configure/")).collect();
+    let lines: Vec<&str> = log.lines().collect();
     let errors: Vec<&str> =
-        lines.iter().copied().filter(|line| line.contains("error:") || line.contains(": not found")).collect();
-    let chosen =
-        if errors.is_empty() { &lines[lines.len().saturating_sub(8)..] } else { &errors[..errors.len().min(8)] };
+        lines.iter().copied().filter(|line| line.contains("error:") || line.contains("not found")).collect();
+    // What the driver's own probes fail on is mostly no error: they find out what the kernel has.
+    let own: Vec<&str> = errors.iter().copied().filter(|line| !line.contains("/configure/")).collect();
+    let chosen = match (own.as_slice(), errors.as_slice()) {
+        ([], []) => &lines[lines.len().saturating_sub(8)..],
+        ([], errors) => &errors[..errors.len().min(8)],
+        (own, _) => &own[..own.len().min(8)],
+    };
     chosen.iter().map(|line| format!("    {line}\n")).collect()
 }
 
@@ -119,5 +123,11 @@ mod tests {
         let log = "  CC main.o\n/w/configure/A/test.c:3: error: too many arguments\nmain.c:9: error: no fd_is_open\nmake: *** 2\n";
         assert_eq!(telling(log), "    main.c:9: error: no fd_is_open\n");
         assert_eq!(telling("one\ntwo\n"), "    one\n    two\n");
+        let probe = "/w/configure/0__SANITY/test.c:1: error: no such option\nmake: *** 2\n";
+        assert_eq!(
+            telling(probe),
+            "    /w/configure/0__SANITY/test.c:1: error: no such option\n",
+            "a probe alone is told"
+        );
     }
 }

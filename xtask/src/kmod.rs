@@ -147,9 +147,12 @@ fn told(status: &Status) -> String {
 /// The release that headers on this system are for.
 fn release_of(headers: &Headers) -> anyhow::Result<String> {
     let Headers::Here(dir) = headers else { bail!("headers in a root are built for by --kernel") };
-    let file = dir.join("include/config/kernel.release");
+    // As it will stand in the module; include/config/kernel.release lacks Debian's part of it.
+    let file = dir.join("include/generated/utsrelease.h");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    Ok(text.trim().to_owned())
+    let defined = text.lines().find_map(|line| line.strip_prefix("#define UTS_RELEASE \""));
+    let release = defined.and_then(|rest| rest.strip_suffix('"'));
+    release.map(str::to_owned).with_context(|| format!("{} defines no UTS_RELEASE", file.display()))
 }
 
 fn running() -> anyhow::Result<String> {
@@ -178,6 +181,16 @@ mod tests {
             let error = parse(&wrong).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn the_release_of_headers_is_the_modules() {
+        let dir = std::env::temp_dir().join(format!("xtask-headers-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("include/generated")).unwrap();
+        std::fs::write(dir.join("include/generated/utsrelease.h"), "#define UTS_RELEASE \"6.1.0-56-amd64\"\n").unwrap();
+        let release = release_of(&Headers::Here(dir.clone())).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(release, "6.1.0-56-amd64");
     }
 
     #[test]
