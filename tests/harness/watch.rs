@@ -222,7 +222,7 @@ fn wrong_input_is_refused_in_a_line() {
             (&["--addr", "localhost"], 2, "`localhost` is neither ADDRESS nor ADDRESS:PORT"),
             (&["--for", "soon"], 2, "write 500ms, 1s, 2m"),
             (&["--state", "open"], 2, "listen"),
-            (&["--ring-bytes", "1000"], 96, "a power of two from 65536"),
+            (&["--ring-bytes", "1000"], 2, "a power of two from 65536"),
             (&["--", "/no/such/program"], 96, "could not start `/no/such/program`"),
         ] {
             let said = say(&[&["watch"], arguments].concat());
