@@ -36,7 +36,7 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
         drop(recorder);
         let (edges, syscalls, lost) = count(&path)?;
         // Of each iteration: two edges, and the entry and the exit of bind, listen and close.
-        let generated = storm.iterations * if causes { 8 } else { 2 };
+        let generated = if causes { storm.iterations * 8 + storm.repeated * 2 } else { storm.iterations * 2 };
         let unaccounted = generated as f64 - (edges + syscalls + lost) as f64;
         let rate = (edges + syscalls + lost) as f64 / (storm.wall_ns as f64 / 1e9);
         section.value(format!("{label}: events generated"), generated as f64, Unit::Count);

@@ -32,7 +32,7 @@ pub(crate) fn run(how: How, bytes: u64) -> anyhow::Result<Storm> {
     match how {
         How::Verified => ours(bytes, true),
         How::Compared => ours(bytes, false),
-        How::Floor => measured(1, || floor(bytes)),
+        How::Floor => measured(1, || floor(bytes).map(|()| 0)),
     }
 }
 
@@ -45,7 +45,7 @@ fn ours(bytes: u64, sha256: bool) -> anyhow::Result<Storm> {
     let storm = measured(1, || {
         let finished = runtime.block_on(transfer(&context, Payload::new(1, 1, bytes), TransferOptions { sha256 }));
         anyhow::ensure!(finished.is_ok(), "the transfer ended as {:?}", finished.outcome);
-        Ok(())
+        Ok(0)
     });
     runtime.block_on(echo.stop());
     storm

@@ -55,7 +55,8 @@ impl<'a> Turns<'a> {
     /// Waits until the next turn is due.
     pub(super) async fn wait(&self) {
         match self.pace {
-            Pace::Pause(pause) if self.taken > 0 => sleep(pause).await,
+            // The runtime's clock ticks in ms: a sleep of no time would last until the next tick.
+            Pace::Pause(pause) if self.taken > 0 && !pause.is_zero() => sleep(pause).await,
             Pace::Pause(_) => {}
             Pace::Period(period) => {
                 let periods = u32::try_from(self.taken).unwrap_or(u32::MAX);
