@@ -29,6 +29,7 @@ use benchmarks::{ALL, Benchmark};
 use figure::Section;
 use machine::Machine;
 use report::{Entry, Report};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use size::Size;
 
 /// Set-up failed: the same code as the harness gives for it.
@@ -148,6 +149,8 @@ fn in_child(benchmark: &Benchmark, size: Size) -> anyhow::Result<Section> {
 
 fn measure(name: &str, size: Size) -> anyhow::Result<()> {
     let benchmark = benchmarks::find(name)?;
+    // Nobody waits for it when `run` has been killed.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     portwitness::sut::hosts::enter_private()?;
     let section = (benchmark.run)(size)?;
     println!("{}", serde_json::to_string(&section)?);
