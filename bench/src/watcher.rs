@@ -1,5 +1,6 @@
 //! Who watches a worker while it is measured: nobody, portwitness, or one of its peers.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use anyhow::{Context, bail};
 use portwitness::history::Recorder;
 use portwitness::observers::Observer;
 use portwitness::observers::ebpf::EbpfObserver;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
 use crate::size::Size;
@@ -205,7 +206,7 @@ impl Peer {
             at("enter"),
             at("exit"),
         );
-        let child = Command::new("bpftrace")
+        let child = ends_with_us(&mut Command::new("bpftrace"))
             .arg("-o")
             .arg(&output)
             .args(["-e", &script])
@@ -225,7 +226,7 @@ impl Peer {
     fn strace(pid: u32) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let output = folder.path().join("strace");
-        let child = Command::new("strace")
+        let child = ends_with_us(&mut Command::new("strace"))
             .args(["-f", "-ttt", "-e", &format!("trace={}", CALLS.join(",")), "-p", &pid.to_string(), "-o"])
             .arg(&output)
             .stdin(Stdio::null())
@@ -291,6 +292,12 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Lets a peer end when this process is killed: it would go on watching.
+fn ends_with_us(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec nothing but prctl(2) is called, which allocates nothing and takes no lock.
+    unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::INT))?)) }
 }
 
 /// Where a program lies, if it does.
