@@ -170,8 +170,7 @@ fn memory_stays_flat_over_ten_million_events() {
             disk >> 20
         );
         assert_eq!(recorded + lost, bursts * BURST * 4);
-        // On a machine with other work more is lost; how much is no matter of this test.
-        assert!(recorded > 0);
+        assert!(recorded > EVENTS / 2, "most of it was lost: the writer does not keep up");
         assert!(judged < early + (48 << 20), "{early} bytes after a tenth, {judged} to judge it");
         assert!(peak < early + (48 << 20), "{early} bytes after a tenth, {peak} at the most");
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::witness;
+use super::coverage::connection_witness;
 use super::slice::{Op, Slice};
 use super::verdict::Verdict;
 use crate::clock::Timestamp;
@@ -24,13 +24,8 @@ pub struct StaysConnected {
 impl StaysConnected {
     /// Judges every operation of the group that connected.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
-        match witness(slice) {
-            Ok(witness) if witness.sees_connections => {}
-            Ok(witness) => {
-                let rung = witness.rung;
-                return Verdict::unknown(format!("{rung} sees no connections: the ebpf observer would settle it"));
-            }
-            Err(reason) => return Verdict::unknown(reason),
+        if let Err(reason) = connection_witness(slice) {
+            return Verdict::unknown(reason);
         }
         let mut judged = 0;
         for op in slice.group(&self.group) {

@@ -50,6 +50,15 @@ pub fn witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
     }
 }
 
+/// The witness of a case in which connections are judged, or why there is none: the reasons of [`witness`], or one that
+/// sees listeners alone.
+pub fn connection_witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
+    match witness(slice)? {
+        witness if witness.sees_connections => Ok(witness),
+        witness => Err(format!("{} sees no connections: the ebpf observer would settle it", witness.rung)),
+    }
+}
+
 /// Pass when the case has a witness that saw something of what was done in it.
 pub fn judge(slice: &Slice<'_>) -> Verdict {
     let witness = match witness(slice) {

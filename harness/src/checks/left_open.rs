@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::witness;
+use super::coverage::connection_witness;
 use super::slice::Slice;
 use super::verdict::Verdict;
 use crate::clock::Timestamp;
@@ -46,13 +46,8 @@ pub struct LeftOpen<'a> {
 impl NoneLeftOpen {
     /// Judges every connection of which the kernel reported that the system's side was established.
     pub fn judge(&self, slice: &Slice<'_>) -> Verdict {
-        match witness(slice) {
-            Ok(witness) if witness.sees_connections => {}
-            Ok(witness) => {
-                let rung = witness.rung;
-                return Verdict::unknown(format!("{rung} sees no connections: the ebpf observer would settle it"));
-            }
-            Err(reason) => return Verdict::unknown(reason),
+        if let Err(reason) = connection_witness(slice) {
+            return Verdict::unknown(reason);
         }
         let mut connections = Connections::default();
         slice.own().iter().for_each(|record| connections.take(record));
