@@ -42,6 +42,14 @@ pub enum Source {
     SockDiag,
     /// /proc: what listened before observation began, and what the system holds as a case begins and ends.
     Procfs,
+    /// Falco's scap kernel module.
+    Scap,
+    /// A program on libsinsp, which tells of the scap module's events.
+    Sinsp,
+    /// The reports that the system sends over ZMQ.
+    Reports,
+    /// A handler: a scenario that is carried out in a process of its own.
+    Handler,
     /// The control of the system under test.
     Sut,
     /// A client of ours.
