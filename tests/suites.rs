@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+mod sinsp;
 mod tunnel;
 
 fn main() -> ExitCode {
-    portwitness::cli::main(&[tunnel::SUITE])
+    portwitness::cli::main(&[tunnel::SUITE, sinsp::SUITE])
 }

@@ -15,6 +15,7 @@ pub mod port_window;
 pub(crate) mod properties;
 pub mod resources;
 pub mod routing;
+pub mod sinsp;
 pub mod slice;
 mod system;
 pub mod traffic;
@@ -33,6 +34,7 @@ pub use pace::{Pace, Silence};
 pub use port_window::{PortStays, PortWindow, Reopens, Trigger};
 pub use resources::Growth;
 pub use routing::Routing;
+pub use sinsp::{LeavesNothing, Selection, SinspCheck, Storm};
 pub use slice::Slice;
 pub use traffic::{Traffic, Turns};
 pub use verdict::{Finding, Verdict};
@@ -69,6 +71,8 @@ pub enum Check {
     Pace(Pace),
     /// No connection stood still for long.
     Silence(Silence),
+    /// Events of sinsp are what the traffic program did.
+    Sinsp(SinspCheck),
 }
 
 impl Check {
@@ -89,6 +93,7 @@ impl Check {
             Self::Growth(_) => "memory and sockets".into(),
             Self::Pace(check) => format!("pace of {}", check.group),
             Self::Silence(check) => format!("silence of {}", check.group),
+            Self::Sinsp(check) => check.name().into(),
         }
     }
 
@@ -109,6 +114,7 @@ impl Check {
             Self::Growth(check) => check.judge(slice),
             Self::Pace(check) => check.judge(slice),
             Self::Silence(check) => check.judge(slice),
+            Self::Sinsp(check) => check.judge(slice),
         }
     }
 }

@@ -6,12 +6,15 @@ mod carry;
 mod file;
 mod kernel;
 mod listeners;
+mod module;
 mod operation;
 #[cfg(test)]
 pub(crate) mod properties;
 mod record;
 mod recorder;
 mod resources;
+mod sinsp;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -22,6 +25,7 @@ pub use carry::carry;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
 pub use listeners::Listeners;
+pub use module::ModuleState;
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
     YARDSTICK,
@@ -29,6 +33,8 @@ pub use operation::{
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
 pub use resources::Resources;
+pub use sinsp::{Capture, Flaw, SinspEvent, SinspFormat, SinspSaid};
+pub use statement::{Address, Arguments, BEGINS, ENDS, Statement};
 pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 
 /// A run as it was recorded: what it was, and every record in the order of time.

@@ -8,6 +8,7 @@ mod observe;
 mod sabotage;
 mod settle;
 mod step;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
 pub(crate) use step::said;
+use watch::Watch;
 
 /// What a run is, beside its plan.
 pub struct Settings {
@@ -56,6 +58,9 @@ pub enum RunError {
     /// Nobody watches.
     #[error(transparent)]
     Observer(#[from] ObserverError),
+    /// What a group of cases is to be watched by, beside.
+    #[error(transparent)]
+    Witness(ObserverError),
     /// A backend of ours could not listen.
     #[error("{error}{}", owner.as_ref().map(|owner| format!(" (it is {owner})")).unwrap_or_default())]
     Backend {
@@ -152,6 +157,8 @@ impl Runner<'_> {
     ) -> Result<(), RunError> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
+            let witness = group.witness.as_ref().map(|start| start(&self.recorder)).transpose();
+            let mut watch = Watch { own: watch, witness: witness.map_err(RunError::Witness)? };
             let mut sut = self.start().await?;
             for (index, case) in group.cases.iter().enumerate() {
                 if index > 0 {
@@ -163,7 +170,7 @@ impl Runner<'_> {
                     sut.stop().await;
                     sut = self.start().await?;
                 }
-                let ran = self.case(&group.name, case, &mut sut, watch, backends, reporter).await;
+                let ran = self.case(&group, case, &mut sut, &mut watch, backends, reporter).await;
                 if let Err(error) = ran {
                     sut.stop().await;
                     return Err(error);
@@ -171,6 +178,7 @@ impl Runner<'_> {
             }
             reporter.doing(&format!("stopping {}", self.profile.name));
             sut.stop().await;
+            watch.end().map_err(RunError::Witness)?;
         }
         // It may have come while the system was stopping.
         if self.interrupt.came() { Err(RunError::Interrupted) } else { Ok(()) }
@@ -188,21 +196,20 @@ impl Runner<'_> {
     /// One case: need, workload, settle, fence, verdict.
     async fn case(
         &mut self,
-        group: &str,
+        group: &Group,
         case: &Case,
         sut: &mut Sut,
-        watch: &mut dyn crate::observers::Observer,
+        watch: &mut Watch<'_>,
         backends: &Backends,
         reporter: &mut dyn Reporter,
     ) -> Result<(), RunError> {
-        let planned = planned(group, case);
+        let planned = planned(&group.name, case);
         reporter.case_begins(&planned);
         let need = match &case.need {
             Some(need) => self.carry_out(need, &planned.case, case.deadline).await,
             None => Ok(()),
         };
-        let declared = [Check::Coverage, Check::Causality, Check::Alive];
-        let checks = declared.iter().chain(&case.checks).map(to_value).collect();
+        let checks = group.judged_by.iter().chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
         self.sample(sut);

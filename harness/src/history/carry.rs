@@ -5,19 +5,24 @@ use std::collections::{HashMap, HashSet};
 use super::kernel::{Listening, ProcessChange, TcpState};
 use super::listeners::seed_of;
 use super::record::{Event, Record};
+use super::sinsp::SinspSaid;
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
-/// listening socket opened, or that it listened already; the observers' own changes; losses; what each process
+/// listening socket opened, or that it listened already; the observers' own changes, and what became of captures; losses; what each process
 /// held first; whose child each living process is.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
     let mut seeds: Vec<(usize, &Listening)> = Vec::new();
     let mut living = HashMap::new();
     let mut sampled = HashSet::new();
+    let mut sentinel = None;
     let mut kept = vec![false; records.len()];
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Sinsp(SinspSaid::Started(_) | SinspSaid::Ended { .. } | SinspSaid::Gone { .. }) => kept[index] = true,
+            // What it counts as lost, it counts from the beginning.
+            Event::Sinsp(SinspSaid::Sentinel { .. }) => sentinel = Some(index),
             Event::Process(ProcessChange::Fork { child, .. }) => drop(living.insert(*child, index)),
             Event::Process(ProcessChange::Exit { process, .. }) => drop(living.remove(&process.tgid)),
             Event::Resources(held) => kept[index] = sampled.insert((held.process.clone(), held.tgid)),
@@ -38,7 +43,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
         }
     }
     let seeds = seeds.into_iter().map(|(index, _)| index);
-    for index in listening.into_values().chain(seeds).chain(living.into_values()) {
+    for index in listening.into_values().chain(seeds).chain(living.into_values()).chain(sentinel) {
         kept[index] = true;
     }
     let mut index = kept.into_iter();

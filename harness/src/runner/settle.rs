@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::Runner;
+use super::{Runner, Watch};
 use crate::backends::Backends;
 use crate::case::Case;
 use crate::checks::Check;
 use crate::checks::left_open::Connections;
 use crate::clock::Timestamp;
 use crate::history::{CaseId, Event, Source};
-use crate::observers::{Observer, ObserverError, procfs};
+use crate::observers::{ObserverError, procfs};
 use crate::sut::Sut;
 
 /// Backends may take this long to see the last of their connections go.
@@ -26,7 +26,7 @@ impl Runner<'_> {
         &self,
         id: &CaseId,
         case: &Case,
-        watch: &mut dyn Observer,
+        watch: &mut Watch<'_>,
         backends: &Backends,
     ) -> Result<(), ObserverError> {
         let begun = Timestamp::now();

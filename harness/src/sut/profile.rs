@@ -1,5 +1,6 @@
 //! The profile of a system: its commands, configuration files, ports and deadlines, as TOML.
 
+mod capture;
 mod check;
 mod error;
 mod place;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
+pub use capture::CaptureSpec;
 pub use error::{Flaw, ProfileError};
 
 /// A system under test, as its profile describes it.
@@ -38,8 +40,11 @@ pub struct Profile {
     #[serde(default = "default_ready_deadline")]
     pub ready_deadline_ms: u64,
     /// The processes, in the order in which they start.
-    #[serde(rename = "process")]
+    #[serde(default, rename = "process")]
     pub processes: Vec<ProcessSpec>,
+    /// The program that captures events, where that is what the suite tests: the suite starts it.
+    #[serde(default)]
+    pub capture: Option<CaptureSpec>,
 }
 
 /// Where a system runs.
@@ -185,6 +190,11 @@ impl Profile {
             taken.push((backend, at));
         }
         Ok(())
+    }
+
+    /// A text with its variables filled in, `dir` being the folder of whom it is for; `$$` is a dollar sign.
+    pub fn fill(&self, text: &str, dir: &Path) -> Result<String, ProfileError> {
+        super::template::Template::new(self, dir).fill(text)
     }
 
     /// The endpoint with a name.
