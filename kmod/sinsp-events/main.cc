@@ -102,8 +102,10 @@ void process(Line& json, sinsp_evt& event) {
     }
     std::string command;
     sinsp_threadinfo::populate_cmdline(command, thread);
+    // A thread's own parent is whichever thread made it.
+    sinsp_threadinfo* first = thread->get_main_thread();
     json.begin('{').key("pid").number(int64_t{thread->m_pid});
-    json.key("ppid").number(int64_t{thread->m_ptid});
+    json.key("ppid").number(int64_t{(first == nullptr ? thread : first)->m_ptid});
     json.key("name").string(thread->get_comm());
     json.key("exe").string(thread->get_exepath());
     json.key("command").string(command);

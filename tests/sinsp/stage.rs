@@ -1,11 +1,11 @@
 //! Where the cases play: the capture that a profile describes, and the traffic program.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use portwitness::case::{Context, Step, Witness, step};
 use portwitness::history::{Event, Recorder, SinspFormat, Source, Statement};
 use portwitness::observers::sinsp::{SinspObserver, SinspSettings};
@@ -14,8 +14,7 @@ use portwitness::sut::profile::{CaptureSpec, StopSignal};
 use portwitness::sut::{Profile, ProfileError, guardian};
 use portwitness_kmod::{Scap, Status};
 use rustix::process::Signal;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 /// What is captured unless a case says otherwise: the calls of the traffic program that it states.
 pub(crate) const OWN_CALLS: &str = "proc.name startswith traffic and evt.type in (socket, socketpair, bind, listen, connect, \
@@ -32,7 +31,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn of(profile: &Profile) -> Result<Self, ProfileError> {
         let Some(spec) = profile.capture.clone() else {
-            let (name, known) = (profile.name.clone(), "none of it: the suite sinsp tests the program of this table".into());
+            let (name, known) =
+                (profile.name.clone(), "none of it: the suite sinsp tests the program of this table".into());
             return Err(ProfileError::Missing { name, what: "table", key: "capture".into(), known });
         };
         let nowhere = Path::new("");
@@ -57,7 +57,7 @@ impl Stage {
             format: self.spec.format,
             schema: schema(self.spec.format).into(),
             api,
-            environment: vec![(guardian::MARK.into(), guardian::mark().into())],
+            environment: Self::environment().into(),
             folder: std::env::temp_dir(),
             ready_within: Duration::from_millis(self.spec.ready_deadline_ms),
             fence_within: Duration::from_millis(self.spec.fence_deadline_ms),
@@ -72,6 +72,16 @@ impl Stage {
         &self.command[0]
     }
 
+    /// The traffic program.
+    pub(crate) fn traffic(&self) -> &Path {
+        &self.traffic
+    }
+
+    /// What every process of the run has in its environment.
+    pub(crate) fn environment() -> [(String, String); 1] {
+        [(guardian::MARK.into(), guardian::mark().into())]
+    }
+
     /// The traffic program plays one of its scenarios.
     pub(crate) fn plays(self: &Arc<Self>, scenario: &'static str) -> Step {
         let stage = Arc::clone(self);
@@ -84,28 +94,18 @@ impl Stage {
     /// Runs the traffic program with these arguments, and records what it states.
     pub(crate) async fn play(&self, context: &Context, arguments: &[&str]) -> anyhow::Result<()> {
         let place = Place::new()?;
-        let child = self.start(arguments, &place.0)?;
-        finish(child, context).await
-    }
-
-    /// Starts the traffic program, which works in `folder`.
-    pub(crate) fn start(&self, arguments: &[&str], folder: &Path) -> anyhow::Result<Child> {
         let mut command = Command::new(&self.traffic);
-        command.args(arguments).current_dir(folder).kill_on_drop(true).env(guardian::MARK, guardian::mark());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().with_context(|| format!("{} could not be started", self.traffic.display()))
+        command.args(arguments).current_dir(&place.0).envs(Self::environment());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let output = command.output().await.with_context(|| format!("{} could not be run", self.traffic.display()))?;
+        record(&output, context)
     }
 }
 
-/// Lets the traffic program go on, waits for its end, and records what it stated.
-pub(crate) async fn finish(mut child: Child, context: &Context) -> anyhow::Result<()> {
-    if let Some(mut input) = child.stdin.take() {
-        // One that waits for nothing may be gone already.
-        let _ = input.write_all(b".").await;
-    }
-    let output = child.wait_with_output().await.context("the traffic program cannot be waited for")?;
+/// Records what the traffic program stated.
+pub(crate) fn record(output: &Output, context: &Context) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
-    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| *line != "ready") {
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
         let statement: Statement = serde_json::from_str(line).with_context(|| format!("it stated `{line}`"))?;
         context.recorder.record(Source::Client, Event::Stated(statement));
     }
@@ -175,16 +175,4 @@ fn signal(signal: StopSignal) -> Signal {
         StopSignal::Quit => Signal::QUIT,
         StopSignal::Hup => Signal::HUP,
     }
-}
-
-/// The traffic program says that it is ready.
-pub(crate) async fn ready(child: &mut Child) -> anyhow::Result<()> {
-    use tokio::io::AsyncReadExt;
-    let output = child.stdout.as_mut().context("its output is not read")?;
-    let mut said = [0; 6];
-    output.read_exact(&mut said).await.context("the traffic program ended before it was ready")?;
-    if &said != b"ready\n" {
-        bail!("the traffic program said {:?}", String::from_utf8_lossy(&said));
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod connects;
 mod processes;
 mod script;
 mod sockets;
+mod storm;
 mod transfers;
 
 use std::process::ExitCode;
@@ -144,13 +145,14 @@ fn main() -> ExitCode {
                 eprintln!("no scenario `{name}`; `traffic list` names them");
                 return ExitCode::from(2);
             };
+            processes::prepare();
             script::begin();
             play();
             script::end();
         }
         ["continue", step, fd] => processes::continued(step, fd.parse().unwrap()),
         ["hold"] => processes::hold(),
-        ["storm", times] => processes::storm(times.parse().unwrap()),
+        ["storm", times] => storm::storm(times.parse().unwrap()),
         _ => {
             eprintln!("traffic list | traffic play SCENARIO | traffic hold | traffic storm TIMES");
             return ExitCode::from(2);

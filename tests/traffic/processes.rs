@@ -10,7 +10,7 @@ use portwitness::history::{Arguments, Process, Statement};
 
 use crate::address::Name;
 use crate::connects::{connected, plain};
-use crate::script::{accept, begin, bind, call, close, connect, end, listen, socket, push, state, write_out};
+use crate::script::{accept, begin, bind, call, close, connect, end, listen, push, socket, state, write_out};
 use crate::sockets::listener;
 
 unsafe extern "C" {
@@ -167,8 +167,7 @@ fn other_name(name: &str) -> String {
 
 /// execve(2); returns only when that fails.
 fn execute(program: &str, arguments: &[&str]) -> i64 {
-    let words: Vec<CString> =
-        [program].iter().chain(arguments).map(|word| CString::new(*word).unwrap()).collect();
+    let words: Vec<CString> = [program].iter().chain(arguments).map(|word| CString::new(*word).unwrap()).collect();
     let pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
     let with = Arguments {
         program: Some(program.into()),
@@ -232,18 +231,22 @@ fn accept_nobody(fd: i32) {
     accept(fd, 0);
 }
 
+/// Files that are no programs, one that may be executed and one that may not.
+pub(crate) fn prepare() {
+    std::fs::write("text", "no program").unwrap();
+    std::fs::write("garbage", "no program").unwrap();
+    std::fs::set_permissions("garbage", std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
 pub(crate) fn no_program() {
     execute("/nonexistent/program", &["one", "two"]);
 }
 
 pub(crate) fn no_permission_to_execute() {
-    std::fs::write("text", "no program").unwrap();
     execute("./text", &[]);
 }
 
 pub(crate) fn no_format() {
-    std::fs::write("garbage", "no program").unwrap();
-    std::fs::set_permissions("garbage", std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     execute("./garbage", &[]);
 }
 
@@ -258,18 +261,6 @@ pub(crate) fn hold() {
     begin();
     crate::transfers::older(fd, client);
     end();
-}
-
-/// So many sockets come and go as fast as they can.
-pub(crate) fn storm(times: u64) {
-    let before = Timestamp::now();
-    for _ in 0..times {
-        // SAFETY: numbers alone.
-        unsafe { libc::close(libc::socket(AF_INET, SOCK_STREAM, 0)) };
-    }
-    let with = Arguments { times: Some(times), ..Arguments::default() };
-    state("storm", Some(0), before, Some(Timestamp::now()), with);
-    write_out();
 }
 
 /// Bound, listening, connected, accepted, closed: one of each, for filters to choose from.

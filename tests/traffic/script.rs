@@ -65,7 +65,8 @@ pub(crate) fn begin() {
     let program = std::env::current_exe().unwrap().to_str().map(str::to_owned);
     let mut words = std::env::args();
     let executed_as = words.next();
-    let with = Arguments { fd: Some(BEGINS), program, executed_as, arguments: Some(words.collect()), ..Arguments::default() };
+    let with =
+        Arguments { fd: Some(BEGINS), program, executed_as, arguments: Some(words.collect()), ..Arguments::default() };
     // SAFETY: nobody has a descriptor of this number.
     call("close", with, || unsafe { libc::close(BEGINS as i32) }.into());
 }
@@ -119,19 +120,19 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> i64 {
 pub(crate) fn connect(fd: i32, to: &Name) -> i64 {
     let (pointer, length) = to.raw();
     // SAFETY: as for bind.
-    call_then("connect", || unsafe { libc::connect(fd, pointer, length) }.into(), |_| Arguments {
-        address: Some(to.told.clone()),
-        local: local(fd),
-        peer: peer(fd),
-        ..on(fd)
-    })
+    call_then(
+        "connect",
+        || unsafe { libc::connect(fd, pointer, length) }.into(),
+        |_| Arguments { address: Some(to.told.clone()), local: local(fd), peer: peer(fd), ..on(fd) },
+    )
 }
 
 /// accept(2); what it took in, and how many wait still.
 pub(crate) fn accept(fd: i32, waiting: i64) -> i32 {
     let null = std::ptr::null_mut();
     // SAFETY: null pointers ask for no address.
-    call_then("accept", || unsafe { libc::accept(fd, null, null.cast()) }.into(), |got| accepted(fd, got, waiting)) as i32
+    call_then("accept", || unsafe { libc::accept(fd, null, null.cast()) }.into(), |got| accepted(fd, got, waiting))
+        as i32
 }
 
 pub(crate) fn accept4(fd: i32, flags: i32, waiting: i64) -> i32 {

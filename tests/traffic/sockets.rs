@@ -128,9 +128,8 @@ pub(crate) fn listening_in_use() {
         let fd = socket(AF_INET, SOCK_STREAM, 0);
         let yes = 1_i32;
         // SAFETY: the option is a number of four bytes.
-        let set = unsafe {
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, std::ptr::from_ref(&yes).cast(), 4)
-        };
+        let set =
+            unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, std::ptr::from_ref(&yes).cast(), 4) };
         assert_eq!(set, 0);
         bind(fd, &name);
         fd

@@ -5,7 +5,9 @@ use portwitness::history::Arguments;
 
 use crate::address::Name;
 use crate::connects::connected;
-use crate::script::{accept, bind, bound_at, call, call_then, close, close_all, connect, local, on, peer, shutdown, socket};
+use crate::script::{
+    accept, bind, bound_at, call, call_then, close, close_all, connect, local, on, peer, shutdown, socket,
+};
 
 /// Shut down in this way.
 pub(crate) fn shut(domain: i32, how: i32) {
@@ -27,18 +29,20 @@ fn send(fd: i32, bytes: &[u8], to: Option<&Name>) -> i64 {
     let (before, address) = (local(fd), to.map(|to| to.told.clone()));
     let (pointer, length) = to.map_or((std::ptr::null(), 0), Name::raw);
     // SAFETY: both are those of slices or addresses that live on, or of none.
-    let act = || unsafe {
-        libc::sendto(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL, pointer, length)
-    };
-    call_then("sendto", || act() as i64, |_| Arguments {
-        size,
-        flags: Some(libc::MSG_NOSIGNAL.into()),
-        address,
-        local_before: before,
-        local: local(fd),
-        peer: peer(fd),
-        ..on(fd)
-    })
+    let act = || unsafe { libc::sendto(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL, pointer, length) };
+    call_then(
+        "sendto",
+        || act() as i64,
+        |_| Arguments {
+            size,
+            flags: Some(libc::MSG_NOSIGNAL.into()),
+            address,
+            local_before: before,
+            local: local(fd),
+            peer: peer(fd),
+            ..on(fd)
+        },
+    )
 }
 
 fn receive(fd: i32, flags: i32) -> i64 {
@@ -47,13 +51,11 @@ fn receive(fd: i32, flags: i32) -> i64 {
     let mut act = || unsafe {
         libc::recvfrom(fd, room.as_mut_ptr().cast(), 64, flags, std::ptr::null_mut(), std::ptr::null_mut())
     };
-    call_then("recvfrom", || act() as i64, |_| Arguments {
-        size: Some(64),
-        flags: Some(flags.into()),
-        local: local(fd),
-        peer: peer(fd),
-        ..on(fd)
-    })
+    call_then(
+        "recvfrom",
+        || act() as i64,
+        |_| Arguments { size: Some(64), flags: Some(flags.into()), local: local(fd), peer: peer(fd), ..on(fd) },
+    )
 }
 
 /// Sent and received over a connection.

@@ -20,7 +20,9 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
-            Event::Sinsp(SinspSaid::Started(_) | SinspSaid::Ended { .. } | SinspSaid::Gone { .. }) => kept[index] = true,
+            Event::Sinsp(SinspSaid::Started(_) | SinspSaid::Ended { .. } | SinspSaid::Gone { .. }) => {
+                kept[index] = true
+            }
             // What it counts as lost, it counts from the beginning.
             Event::Sinsp(SinspSaid::Sentinel { .. }) => sentinel = Some(index),
             Event::Process(ProcessChange::Fork { child, .. }) => drop(living.insert(*child, index)),

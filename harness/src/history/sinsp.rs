@@ -75,6 +75,8 @@ pub enum SinspSaid {
 pub struct Capture {
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// Its process.
+    pub pid: u32,
     /// What it prints.
     pub format: SinspFormat,
     /// Which events it was asked for.

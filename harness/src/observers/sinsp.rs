@@ -116,10 +116,10 @@ impl SinspObserver {
             let read = move || reader::read_errors(stderr, &recorder, &progress);
             std::thread::Builder::new().name("sinsp-errors".into()).spawn(read).map_err(io("reading its errors"))?;
         }
-        let name = PathBuf::from(&arguments[0]).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+        let name =
+            PathBuf::from(&arguments[0]).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let recorder = recorder.clone();
-        let mut observer =
-            Self { name, settings, child, recorder, progress, reader, fences: 0, gone: false };
+        let mut observer = Self { name, settings, child, recorder, progress, reader, fences: 0, gone: false };
         // An error ends the program with `observer`.
         observer.await_first()?;
         let versions = observer.progress.look(|seen| seen.versions.clone()).unwrap_or_default();
@@ -139,7 +139,8 @@ impl SinspObserver {
             _ => None,
         });
         let (filter, format) = (self.settings.filter.clone(), self.settings.format);
-        Capture { command, format, filter, api, library: versions.library, unknown }
+        let pid = self.child.id();
+        Capture { command, pid, format, filter, api, library: versions.library, unknown }
     }
 
     /// Provokes sentinels until one comes back.
@@ -172,9 +173,10 @@ impl SinspObserver {
                         self.name,
                         self.settings.ready_within.as_secs_f64()
                     ),
-                    way_out: "check `capture.filter` and `capture.format` in the profile, and whether the module is the one \
+                    way_out:
+                        "check `capture.filter` and `capture.format` in the profile, and whether the module is the one \
                               that it reads from"
-                        .into(),
+                            .into(),
                 });
             }
         }

@@ -137,7 +137,11 @@ const TRANSFER: &[Scenario] = &[
     ("transfer-unix", "sendto and recvfrom: unix", &["sendto 5", "recvfrom 5", "recvfrom 0"]),
     ("transfer-udp4", "sendto and recvfrom: IPv4, datagram", &["sendto 5", "recvfrom 5"]),
     ("receive-again", "recvfrom: EAGAIN", &["recvfrom -11"]),
-    ("transfer-notconn", "sendto: EDESTADDRREQ, EPIPE; recvfrom: ENOTCONN", &["sendto -89", "sendto -32", "recvfrom -107"]),
+    (
+        "transfer-notconn",
+        "sendto: EDESTADDRREQ, EPIPE; recvfrom: ENOTCONN",
+        &["sendto -89", "sendto -32", "recvfrom -107"],
+    ),
     ("transfer-reset", "recvfrom: ECONNRESET; sendto: EPIPE", &["recvfrom -104", "sendto -32"]),
     ("send-msgsize", "sendto: EMSGSIZE", &["sendto -90"]),
 ];

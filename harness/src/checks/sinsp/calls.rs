@@ -43,8 +43,24 @@ impl Generation {
 
 /// Names of events that a traffic program states whenever it causes one.
 pub(super) const WATCHED: [&str; 18] = [
-    "accept", "accept4", "bind", "clone", "close", "connect", "dup", "dup2", "dup3", "execve", "fork", "listen", "recvfrom",
-    "sendto", "shutdown", "socket", "socketpair", "vfork",
+    "accept",
+    "accept4",
+    "bind",
+    "clone",
+    "close",
+    "connect",
+    "dup",
+    "dup2",
+    "dup3",
+    "execve",
+    "fork",
+    "listen",
+    "recvfrom",
+    "sendto",
+    "shutdown",
+    "socket",
+    "socketpair",
+    "vfork",
 ];
 
 /// Linux gives this to a tracer for a call that a signal interrupted, and EINTR to the caller (include/linux/errno.h).

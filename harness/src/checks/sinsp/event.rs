@@ -155,7 +155,10 @@ fn split(text: &str) -> Vec<Param<'_>> {
         .match_indices('=')
         .filter_map(|(at, _)| {
             let begin = text[..at].rfind(' ').map_or(0, |space| space + 1);
-            let is_name = at > begin && text[begin..at].bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+            let is_name = at > begin
+                && text[begin..at]
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
             is_name.then_some(begin)
         })
         .collect();

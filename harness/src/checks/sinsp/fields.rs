@@ -44,10 +44,14 @@ fn wanted(name: &str, seen: &Seen<'_>, fields: &serde_json::Map<String, Value>) 
         "proc.ppid" => process("ppid"),
         // Outside of containers.
         "container.id" => Some(vec![Some("host".into())]),
-        "fd.name" => Some(match line.get("fd") {
-            Some(Value::Null) => vec![None, Some(String::new())],
-            _ => vec![Some(seen.fd_name()?.into())],
-        }),
+        "fd.name" => {
+            let own = match line.get("fd") {
+                Some(Value::Null) => vec![None, Some(String::new())],
+                _ => vec![Some(seen.fd_name()?.into())],
+            };
+            // The older library shows the tuple of a connect or accept even where it did not come to one.
+            Some(own.into_iter().chain(param("tuple").map(|tuple| Some(tuple.text.to_string()))).collect())
+        }
         "fd.type" => Some(match line.get("fd") {
             Some(Value::Null) => vec![None],
             fd => vec![Some(fd?.get("kind")?.as_str()?.into())],
@@ -59,10 +63,11 @@ fn wanted(name: &str, seen: &Seen<'_>, fields: &serde_json::Map<String, Value>) 
                 Some(param) if param.resolved.is_empty() => vec![Some(param.text.to_string())],
                 Some(param) => vec![Some(param.resolved.to_string())],
             }),
-            None if name == "evt.failed" => {
-                let result = seen.result();
-                Some(vec![Some(result.is_some_and(|result| result < 0).to_string())])
-            }
+            None if name == "evt.failed" => match seen.result() {
+                Some(result) => Some(vec![Some((result < 0).to_string())]),
+                // An enter has not failed; the newer library shows nothing.
+                None => Some(vec![Some("false".into()), None]),
+            },
             None if name == "evt.res" => {
                 let failed = fields.get("evt.arg.res").and_then(Value::as_str).map(str::to_owned);
                 match seen.result() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::event::{Seen, title};
 use super::story::Story;
 use crate::checks::verdict::Verdict;
-use crate::history::Statement;
+use crate::history::{Address, Statement};
 
 /// Every call gives its events, once, and nothing else does.
 pub(super) fn events(story: &Story<'_>) -> Verdict {
@@ -48,6 +48,9 @@ pub(super) fn parameters(story: &Story<'_>) -> Verdict {
             let text = found.map_or_else(|| "no such parameter".into(), |param| shown(&param.text, param.value));
             return Verdict::fail(expected, format!("{name}: {text}")).with_records(vec![seen.told()]);
         }
+        if let Some(wrong) = other_connection(pair.statement, &seen) {
+            return wrong;
+        }
         let wanted: Vec<&str> = pair.expected.params.iter().map(|(name, _)| *name).collect();
         let names: Vec<&str> = params.iter().map(|param| param.name).collect();
         if pair.expected.complete && wanted != names {
@@ -56,6 +59,22 @@ pub(super) fn parameters(story: &Story<'_>) -> Verdict {
         }
     }
     anything_seen(story)
+}
+
+/// Whether a descriptor over which something was sent or received is told to be another connection.
+fn other_connection(statement: &Statement, seen: &Seen<'_>) -> Option<Verdict> {
+    let transfers = matches!(&*statement.call, "sendto" | "recvfrom") && statement.result >= Some(0);
+    let (Some(Address::Inet(local)), Some(Address::Inet(peer))) = (&statement.with.local, &statement.with.peer) else {
+        return None;
+    };
+    let name = seen.fd_name().filter(|_| transfers)?;
+    let (local, peer) = (format!("{}:{}", local.ip(), local.port()), format!("{}:{}", peer.ip(), peer.port()));
+    let (made, accepted) = (format!("{local}->{peer}"), format!("{peer}->{local}"));
+    if name == made || name == accepted {
+        return None;
+    }
+    let expected = format!("the descriptor to be {made} in `{}` of {}", seen.title(), told(statement));
+    Some(Verdict::fail(expected, format!("`{name}`")).with_records(vec![seen.told()]))
 }
 
 /// Every event names the process that made the call: its number, its parent's, its name, its program and its arguments.
@@ -76,17 +95,17 @@ pub(super) fn process(story: &Story<'_>) -> Verdict {
         let changes = pair.statement.call == "execve" && pair.statement.result == Some(0);
         let outcome = (|| {
             checked += is("pid", &[process.tgid.to_string()])?;
-            // The older library takes the thread that made it for a thread's parent.
-            let parents = [pair.statement.parent.to_string(), process.tgid.to_string()];
-            checked += is("ppid", if process.tid == process.tgid.0 { &parents[..1] } else { &parents })?;
+            checked += is("ppid", &[pair.statement.parent.to_string()])?;
             if changes {
                 return Ok(());
             }
             checked += is("name", &[process.comm.to_string()])?;
             if let Some(begins) = pair.begins.map(|begins| &begins.with) {
-                let paths: Vec<String> = [&begins.program, &begins.executed_as].into_iter().flatten().cloned().collect();
+                let paths: Vec<String> =
+                    [&begins.program, &begins.executed_as].into_iter().flatten().cloned().collect();
                 checked += is("exe", &paths)?;
-                let words = begins.arguments.iter().flatten().fold(process.comm.to_string(), |line, word| line + " " + word);
+                let words =
+                    begins.arguments.iter().flatten().fold(process.comm.to_string(), |line, word| line + " " + word);
                 checked += is("command", &[words])?;
             }
             Ok(())
@@ -120,7 +139,8 @@ pub(super) fn order(story: &Story<'_>) -> Verdict {
             && seen.event.happened < earlier.event.happened
         {
             let line = format!("`{}` of thread {tid} is earlier than `{}` before it", seen.title(), earlier.title());
-            return Verdict::fail("the times of a thread in order", line).with_records(vec![earlier.told(), seen.told()]);
+            return Verdict::fail("the times of a thread in order", line)
+                .with_records(vec![earlier.told(), seen.told()]);
         }
     }
     if story.stream.iter().all(|seen| seen.num.is_none()) {
@@ -145,10 +165,17 @@ pub(super) fn times(story: &Story<'_>) -> Verdict {
         };
         let when = if off < 0.0 { "before it began" } else { "after it was over" };
         let expected = format!("`{}` during {}", seen.title(), told(pair.statement));
-        return Verdict::fail(expected, format!("{:.3} ms {when}, with clocks known to {} ns", off.abs(), seen.event.give_or_take_ns))
-            .with_records(vec![seen.told()]);
+        return Verdict::fail(
+            expected,
+            format!("{:.3} ms {when}, with clocks known to {} ns", off.abs(), seen.event.give_or_take_ns),
+        )
+        .with_records(vec![seen.told()]);
     }
-    if checked == 0 { Verdict::unknown("no event that belongs to a call tells when it happened") } else { Verdict::Pass }
+    if checked == 0 {
+        Verdict::unknown("no event that belongs to a call tells when it happened")
+    } else {
+        Verdict::Pass
+    }
 }
 
 fn anything_seen(story: &Story<'_>) -> Verdict {

@@ -65,7 +65,8 @@ impl<'a> Story<'a> {
             let own: Vec<Seen<'a>> = events.iter().filter(|seen| seen.tid == Some(tid.into())).copied().collect();
             story.compare(&statements, &own, &backlogs, generation);
         }
-        let strange = |seen: &&Seen<'a>| seen.tid.is_none_or(|tid| !known.contains(&tid)) && WATCHED.contains(&seen.name);
+        let strange =
+            |seen: &&Seen<'a>| seen.tid.is_none_or(|tid| !known.contains(&tid)) && WATCHED.contains(&seen.name);
         story.strangers = events.iter().filter(strange).copied().collect();
         Ok(story)
     }

@@ -34,7 +34,9 @@ pub(super) fn watched(slice: &Slice<'_>) -> Result<(), String> {
     }
     match drops(slice, since) {
         Some(0) | None => Ok(()),
-        Some(count) => Err(format!("the driver lost {count} events during the case: a faster reader would have kept them")),
+        Some(count) => {
+            Err(format!("the driver lost {count} events during the case: a faster reader would have kept them"))
+        }
     }
 }
 

@@ -77,7 +77,9 @@ fn own(value: Value) -> Line {
                 )),
                 (form, _) => {
                     let form = form.map_or("none".to_owned(), |form| form.to_string());
-                    Some(format!("the program prints form {form}; known is {FORM}: `cargo xtask kmod events` builds it"))
+                    Some(format!(
+                        "the program prints form {form}; known is {FORM}: `cargo xtask kmod events` builds it"
+                    ))
                 }
             };
             Line::Start { api, library: text(&value, "library"), unknown }
@@ -125,12 +127,17 @@ mod tests {
         let (api, library) = (Some("8.0.4".into()), Some("0.23.2-6".into()));
         assert_eq!(parse(start), Line::Start { api, library, unknown: None });
         let newer = parse(&start.replace("8.0.4", "99.0.0"));
-        assert!(matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0; known are 1 to 10")));
+        assert!(
+            matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0; known are 1 to 10"))
+        );
         let form = parse(&start.replace("\"form\":2", "\"form\":3"));
         assert!(matches!(form, Line::Start { unknown: Some(why), .. } if why.contains("form 3; known is 2")));
         let fence = r#"{"type":"fence","number":5,"cpu":1,"read":10,"printed":2,"drops":0}"#;
         assert_eq!(parse(fence), Line::Sentinel { number: 5, cpu: 1, drops: Some(0), read: Some(10) });
-        assert_eq!(parse(r#"{"type":"end","complete":true,"drops":3}"#), Line::End { complete: Some(true), drops: Some(3) });
+        assert_eq!(
+            parse(r#"{"type":"end","complete":true,"drops":3}"#),
+            Line::End { complete: Some(true), drops: Some(3) }
+        );
         assert!(matches!(parse(r#"{"type":"event","ts":17}"#), Line::Event { realtime: Some(17), .. }));
         assert_eq!(parse("-- a note"), Line::Remark("-- a note".into()));
         for garbage in ["", "x", "{", "{}", r#"{"type":"tale"}"#, r#"{"type":"fence"}"#, "{\"type\":\"event\""] {

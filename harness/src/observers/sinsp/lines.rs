@@ -56,13 +56,18 @@ mod tests {
 
     fn all(stream: impl Read) -> Vec<(usize, u64, bool)> {
         let mut stream = BufReader::with_capacity(16, stream);
-        std::iter::from_fn(|| next(&mut stream).unwrap()).map(|line| (line.kept.len(), line.bytes, line.ended)).collect()
+        std::iter::from_fn(|| next(&mut stream).unwrap())
+            .map(|line| (line.kept.len(), line.bytes, line.ended))
+            .collect()
     }
 
     #[test]
     fn lines_end_where_they_end() {
         assert_eq!(all(&b""[..]), []);
-        assert_eq!(all(&b"\n\na longer line than the buffer\nhalf"[..]), [(0, 0, true), (0, 0, true), (29, 29, true), (4, 4, false)]);
+        assert_eq!(
+            all(&b"\n\na longer line than the buffer\nhalf"[..]),
+            [(0, 0, true), (0, 0, true), (29, 29, true), (4, 4, false)]
+        );
     }
 
     #[test]

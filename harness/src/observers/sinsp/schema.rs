@@ -30,7 +30,10 @@ impl Schema {
     pub fn flaws(&self, event: &Value) -> Vec<Flaw> {
         let errors = self.validator.iter_errors(event).take(TOLD);
         errors
-            .map(|error| Flaw { pointer: error.instance_path().to_string(), why: shortened(&error.masked_with("it").to_string()) })
+            .map(|error| Flaw {
+                pointer: error.instance_path().to_string(),
+                why: shortened(&error.masked_with("it").to_string()),
+            })
             .collect()
     }
 }
@@ -65,9 +68,15 @@ mod tests {
         let flaws = schema.flaws(&json!({"of": ["a", 5], "more": null}));
         let told: Vec<String> = flaws.iter().map(|flaw| format!("{}: {}", flaw.pointer, flaw.why)).collect();
         assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told.iter().any(|flaw| flaw.starts_with(": ") && flaw.contains("\"num\" is a required property")), "{told:?}");
+        assert!(
+            told.iter().any(|flaw| flaw.starts_with(": ") && flaw.contains("\"num\" is a required property")),
+            "{told:?}"
+        );
         assert!(told.iter().any(|flaw| flaw.contains("'more' was unexpected")), "{told:?}");
-        assert!(told.iter().any(|flaw| flaw.starts_with("/of/1: ") && flaw.contains("not of type \"string\"")), "{told:?}");
+        assert!(
+            told.iter().any(|flaw| flaw.starts_with("/of/1: ") && flaw.contains("not of type \"string\"")),
+            "{told:?}"
+        );
     }
 
     #[test]
