@@ -16,7 +16,10 @@ use stage::Stage;
 pub(crate) const SUITE: Suite = Suite {
     name: "sinsp",
     title: "Events of the scap module, as programs on libsinsp print them",
-    profiles: &[("sinsp-events", include_str!("sinsp/profiles/sinsp-events.toml"))],
+    profiles: &[
+        ("sinsp-events", include_str!("sinsp/profiles/sinsp-events.toml")),
+        ("reference", include_str!("sinsp/profiles/reference.toml")),
+    ],
     plan,
 };
 

@@ -19,7 +19,7 @@ use crate::case::Case;
 use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
 use crate::history::{CaseId, Event, HistoryError, HistoryReader, PlannedCase, Recorder, RunInfo, Source};
-use crate::observers::ObserverError;
+use crate::observers::{Observer, ObserverError};
 use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
@@ -151,14 +151,13 @@ impl Runner<'_> {
     async fn groups(
         &mut self,
         groups: Vec<Group>,
-        watch: &mut dyn crate::observers::Observer,
+        watch: &mut dyn Observer,
         backends: &Backends,
         reporter: &mut dyn Reporter,
     ) -> Result<(), RunError> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
-            let witness = group.witness.as_ref().map(|start| start(&self.recorder)).transpose();
-            let mut watch = Watch { own: watch, witness: witness.map_err(RunError::Witness)? };
+            let mut watch = Watch { own: watch, witness: self.witness(&group)? };
             let mut sut = self.start().await?;
             for (index, case) in group.cases.iter().enumerate() {
                 if index > 0 {
@@ -167,7 +166,9 @@ impl Runner<'_> {
                 }
                 let dead = sut.reap_dead();
                 if !dead.is_empty() {
+                    watch.end().map_err(RunError::Witness)?;
                     sut.stop().await;
+                    watch.witness = self.witness(&group)?;
                     sut = self.start().await?;
                 }
                 let ran = self.case(&group, case, &mut sut, &mut watch, backends, reporter).await;
@@ -177,11 +178,17 @@ impl Runner<'_> {
                 }
             }
             reporter.doing(&format!("stopping {}", self.profile.name));
+            // With the system goes every process that nobody else claims.
+            let ended = watch.end().map_err(RunError::Witness);
             sut.stop().await;
-            watch.end().map_err(RunError::Witness)?;
+            ended?;
         }
         // It may have come while the system was stopping.
         if self.interrupt.came() { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+
+    fn witness(&self, group: &Group) -> Result<Option<Box<dyn Observer>>, RunError> {
+        group.witness.as_ref().map(|start| start(&self.recorder)).transpose().map_err(RunError::Witness)
     }
 
     async fn start(&mut self) -> Result<Sut, RunError> {

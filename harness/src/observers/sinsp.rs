@@ -70,6 +70,8 @@ pub struct SinspObserver {
 
 /// How often a program that does not say when it begins is asked whether it has.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// A sentinel that has not come back after this long may have been lost.
+const PROVOKE_AGAIN: Duration = Duration::from_secs(1);
 /// The reader has this long to read what is left in the pipe of a program that has ended.
 const READ_OUT: Duration = Duration::from_secs(10);
 
@@ -267,11 +269,20 @@ impl Observer for SinspObserver {
         self.fences = self.fences % (format::NUMBERS - 1) + 1;
         let number = self.fences;
         // Numbers come again after a long time.
-        self.progress.note(|seen| seen.sentinels.remove(&number));
-        let began = Timestamp::now();
-        let cpus = self.provoke(number)?;
+        if number == 1 {
+            self.progress.note(|seen| seen.sentinels.clear());
+        }
+        let (began, deadline) = (Timestamp::now(), Instant::now() + self.settings.fence_within);
         let came = |seen: &reader::Seen| seen.sentinels.get(&number).map_or(0, |cpus| cpus.len());
-        self.progress.wait(self.settings.fence_within, |seen| came(seen) >= cpus || seen.closed);
+        let cpus = loop {
+            let cpus = self.provoke(number)?;
+            let done = |seen: &reader::Seen| came(seen) >= cpus || seen.closed;
+            // A ring that is full takes no sentinel, so it is provoked again.
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.progress.wait(left.min(PROVOKE_AGAIN), done) || Instant::now() >= deadline {
+                break cpus;
+            }
+        };
         let seen = self.progress.look(came) as u32;
         self.say(SinspSaid::Fenced { number, began, cpus: cpus as u32, seen });
         if seen as usize >= cpus {

@@ -23,7 +23,7 @@ impl Watch<'_> {
     }
 
     /// Ends the witness; the run's own observer goes on.
-    pub(super) fn end(self) -> Result<(), ObserverError> {
-        self.witness.map_or(Ok(()), Observer::stop)
+    pub(super) fn end(&mut self) -> Result<(), ObserverError> {
+        self.witness.take().map_or(Ok(()), Observer::stop)
     }
 }

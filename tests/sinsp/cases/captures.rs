@@ -162,16 +162,17 @@ fn beside(stage: &Arc<Stage>) -> Group {
     let workload: Step = step(move |context: Context| {
         let stage = Arc::clone(&own);
         async move {
-            let references = || module::state("", stage.program()).references.unwrap_or(0);
-            let before = references();
+            // Mapped: a program that only asks for versions opens a device too.
+            let rings = || module::state("", stage.program()).mapped_rings;
+            let before = rings();
             let mut other = std::process::Command::new(stage.program());
             let mut other =
                 other.arg("evt.type=socketpair").envs(Stage::environment()).stdout(Stdio::null()).spawn()?;
             let deadline = Instant::now() + Duration::from_secs(30);
-            while references() == before && Instant::now() < deadline {
+            while rings() == before && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            let attached = references() > before;
+            let attached = rings() > before;
             let played = stage.play(&context, &["play", "accept-tcp4"]).await;
             // In the midst of what it reads.
             other.kill()?;

@@ -40,7 +40,7 @@ const FILTERS: &[Filter] = &[
     (
         "fd.port=18061 and proc.name=traffic and evt.type in (bind, listen, connect, accept, close)",
         "one-of-each",
-        "< bind, > listen, < listen, < connect, > close, < close, < accept, > close, < close, > close, < close",
+        "< bind, > listen, < listen, > connect, < connect, > close, < close, < accept, > close, < close, > close, < close",
         "< bind, < listen, < connect, < close, < accept, < close, < close",
     ),
     (
@@ -56,7 +56,13 @@ const FILTERS: &[Filter] = &[
         "< close, < connect, < close",
         "< close, < connect, < close",
     ),
-    ("evt.res=ECONNREFUSED and proc.name=traffic", "one-of-each", "< connect", "< connect"),
+    // libsinsp of 2022 crashes where an enter is asked for its result.
+    (
+        "evt.dir=< and evt.type=connect and evt.res=ECONNREFUSED and proc.name=traffic",
+        "one-of-each",
+        "< connect",
+        "< connect",
+    ),
     (
         "proc.name=traffic and evt.type in (socket, accept) and not evt.type=socket",
         "one-of-each",
