@@ -29,6 +29,17 @@ inline void open_module(sinsp& inspector) {
 #endif
 }
 
+// The probe that is built into the library.
+inline void open_probe(sinsp& inspector) {
+#if SINSP_2022
+    static_cast<void>(inspector);
+    throw sinsp_exception("libsinsp of 2022 has no eBPF probe of its own");
+#else
+    inspector.open_modern_bpf();
+    inspector.start_capture();
+#endif
+}
+
 inline std::unique_ptr<sinsp_evt_formatter> formatter(sinsp& inspector, const std::string& format) {
 #if SINSP_2022
     return std::make_unique<sinsp_evt_formatter>(&inspector, format);

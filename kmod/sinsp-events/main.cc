@@ -1,5 +1,7 @@
 // sinsp-events: every event of the scap module as libsinsp sees it, in full, as JSON, one object a line.
 //
+// With -m the events come from the library's own eBPF probe instead of the module, where it has one.
+//
 //   {"type":"start",...}  events are being captured from here on: versions of this program, the library and the driver's interface
 //   {"type":"event",...}  number, time (CLOCK_REALTIME, ns), CPU, thread, direction, name, code, parameters, process, descriptor;
 //                         with -o FIELD,FIELD... the library's own fields of these names too, null where one has no value; those
@@ -48,6 +50,7 @@ struct Options {
     uint64_t most = UINT64_MAX;
     std::string filter;
     std::vector<std::string> fields;
+    bool probe = false;
 };
 
 [[noreturn]] void leave(int code) {
@@ -72,8 +75,10 @@ Options parse(int argc, char** argv) {
             for (std::string name; std::getline(names, name, ',');) {
                 options.fields.push_back(name);
             }
+        } else if (word == "-m") {
+            options.probe = true;
         } else if (word.size() > 1 && word[0] == '-') {
-            std::cerr << "usage: sinsp-events [-n EVENTS] [-o FIELD,FIELD...] [FILTER]\n";
+            std::cerr << "usage: sinsp-events [-m] [-n EVENTS] [-o FIELD,FIELD...] [FILTER]\n";
             std::exit(USAGE);
         } else {
             options.filter += (options.filter.empty() ? "" : " ") + word;
@@ -361,10 +366,11 @@ int main(int argc, char** argv) {
     json.end(']');
     versions(json);
     try {
-        open_module(inspector);
+        options.probe ? open_probe(inspector) : open_module(inspector);
     } catch (const std::exception& error) {
         std::cerr << "sinsp-events: " << error.what()
-                  << "; is the module loaded (cargo xtask kmod status), and does this library speak its API?\n";
+                  << (options.probe ? "; the eBPF probe needs a library that has one (libsinsp 0.10 or later), root and BTF\n"
+                                    : "; is the module loaded (cargo xtask kmod status), and does this library speak its API?\n");
         leave(SETUP_FAILED);
     }
     json.key("pid").number(int64_t{getpid()}).end('}');

@@ -13,6 +13,7 @@ mod orphans;
 mod own_suite;
 mod record;
 mod signals;
+mod sinsp;
 mod support;
 mod unknown;
 mod verdicts;

@@ -149,6 +149,10 @@ impl SinspObserver {
     fn await_first(&mut self) -> Result<(), ObserverError> {
         let deadline = Instant::now() + self.settings.ready_within;
         loop {
+            self.provoke(0)?;
+            if self.progress.wait(ASK_AGAIN, |seen| seen.sentinels.contains_key(&0)) {
+                return Ok(());
+            }
             if let Some(status) = self.ended() {
                 // What it said last is still on its way.
                 self.progress.wait(Duration::from_secs(1), |seen| seen.closed);
@@ -161,10 +165,6 @@ impl SinspObserver {
                               both: `cargo xtask run --vm --kernel 6.1 sinsp`"
                         .into(),
                 });
-            }
-            self.provoke(0)?;
-            if self.progress.wait(ASK_AGAIN, |seen| seen.sentinels.contains_key(&0)) {
-                return Ok(());
             }
             if Instant::now() >= deadline {
                 let state = self.state();
@@ -184,12 +184,12 @@ impl SinspObserver {
         }
     }
 
-    fn provoke(&self, number: u64) -> Result<usize, ObserverError> {
+    /// Provokes the sentinels of a fence; returns the CPUs on which.
+    fn provoke(&self, number: u64) -> Result<Vec<u32>, ObserverError> {
         let io = |source| ObserverError::Io { doing: "provoking the sentinels of sinsp".into(), source };
         let cpus = sentinel::cpus().map_err(io)?;
-        let count = cpus.len();
-        sentinel::provoke(number, cpus, self.settings.fence_within).map_err(io)?;
-        Ok(count)
+        sentinel::provoke(number, cpus.clone(), self.settings.fence_within).map_err(io)?;
+        Ok(cpus)
     }
 
     /// How the program ended, when it has.
@@ -266,26 +266,30 @@ impl Observer for SinspObserver {
         if self.gone {
             return Ok(());
         }
-        self.fences = self.fences % (format::NUMBERS - 1) + 1;
-        let number = self.fences;
+        self.fences += 1;
         // Numbers come again after a long time.
-        if number == 1 {
+        if self.fences == format::NUMBERS {
+            self.fences = 1;
             self.progress.note(|seen| seen.sentinels.clear());
         }
+        let number = self.fences;
         let (began, deadline) = (Timestamp::now(), Instant::now() + self.settings.fence_within);
-        let came = |seen: &reader::Seen| seen.sentinels.get(&number).map_or(0, |cpus| cpus.len());
+        let came = |seen: &reader::Seen, cpus: &[u32]| {
+            let back = seen.sentinels.get(&number);
+            cpus.iter().filter(|cpu| back.is_some_and(|back| back.contains(*cpu))).count()
+        };
         let cpus = loop {
             let cpus = self.provoke(number)?;
-            let done = |seen: &reader::Seen| came(seen) >= cpus || seen.closed;
+            let done = |seen: &reader::Seen| came(seen, &cpus) == cpus.len() || seen.closed;
             // A ring that is full takes no sentinel, so it is provoked again.
             let left = deadline.saturating_duration_since(Instant::now());
             if self.progress.wait(left.min(PROVOKE_AGAIN), done) || Instant::now() >= deadline {
                 break cpus;
             }
         };
-        let seen = self.progress.look(came) as u32;
-        self.say(SinspSaid::Fenced { number, began, cpus: cpus as u32, seen });
-        if seen as usize >= cpus {
+        let seen = self.progress.look(|seen| came(seen, &cpus));
+        self.say(SinspSaid::Fenced { number, began, cpus: cpus.len() as u32, seen: seen as u32 });
+        if seen == cpus.len() {
             return Ok(());
         }
         if self.progress.look(|seen| seen.closed) {
@@ -296,7 +300,8 @@ impl Observer for SinspObserver {
             }
         } else {
             let (state, name) = (self.state(), &self.name);
-            let text = format!("`{name}` has not printed {} of {cpus} sentinels{state}", cpus - seen as usize);
+            let (missing, all) = (cpus.len() - seen, cpus.len());
+            let text = format!("`{name}` has not printed {missing} of {all} sentinels{state}");
             self.say(SinspSaid::Remark { text });
         }
         Ok(())

@@ -50,7 +50,7 @@ pub enum Fault {
     Garbage,
     /// Half of a line.
     CutLine,
-    /// The driver is said to have lost events, at every fence.
+    /// The driver is said to have lost events, more at every fence.
     CountedDrops,
     /// The program is of a form that nobody knows.
     UnknownForm,
@@ -79,7 +79,7 @@ impl Fault {
         match self {
             // A descriptor that a call was given, not one that it returned.
             Self::WrongFd => number("fd").is_some_and(|fd| fd >= 0) && (line.enters() || number("res").is_some()),
-            Self::WrongResult => !line.enters() && number("res") == Some(0),
+            Self::WrongResult => !line.enters() && number("res") == Some(0) && line.name() != "execve",
             Self::WrongTuple => line.param("tuple").is_some_and(|param| param["value"].get("destination").is_some()),
             Self::WrongAddress => line.param("addr").is_some_and(|param| param["value"].get("endpoint").is_some()),
             Self::WrongBacklog => number("backlog").is_some(),
@@ -115,6 +115,7 @@ impl Fault {
                     None => tuple["path"] = json!("elsewhere"),
                 }
                 let text = told(&tuple);
+                line.rename_fd_field(&text);
                 line.set_param("tuple", tuple, &text, "");
             }
             Self::WrongAddress => {

@@ -16,6 +16,8 @@ pub struct Liar {
     held: Option<Line>,
     /// Nothing is told any more.
     silent: bool,
+    /// Events that are said to be lost, by now.
+    drops: i64,
 }
 
 /// What is to be done after a line.
@@ -37,7 +39,7 @@ const SKEW_NS: i64 = 50_000_000;
 impl Liar {
     /// Lies in one way, or not at all.
     pub fn new(fault: Option<Fault>) -> Self {
-        Self { fault, armed: false, held: None, silent: false }
+        Self { fault, armed: false, held: None, silent: false, drops: 0 }
     }
 
     /// What is told of a line.
@@ -50,7 +52,10 @@ impl Liar {
             Some(fault) if line.is_event() => self.event(fault, line),
             Some(fault) => {
                 match fault {
-                    Fault::CountedDrops if line.is("fence") => line.add("drops", 5),
+                    Fault::CountedDrops if line.is("fence") => {
+                        self.drops += 5;
+                        line.add("drops", self.drops);
+                    }
                     Fault::UnknownForm if line.is("start") => line.add("form", 1),
                     Fault::UnknownApi if line.is("start") => line.set_text("api", "99.0.0"),
                     _ => {}

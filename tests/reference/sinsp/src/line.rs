@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// An object, or anything else as it came.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     text: String,
     object: Option<Map<String, Value>>,
 }
@@ -85,8 +85,12 @@ impl Line {
 
     /// Without its last parameter.
     pub(crate) fn drop_param(&mut self) {
-        if let Some(params) = self.object.as_mut().and_then(|object| object.get_mut("params")?.as_array_mut()) {
-            params.pop();
+        let params = self.object.as_mut().and_then(|object| object.get_mut("params")?.as_array_mut());
+        let Some(dropped) = params.and_then(Vec::pop) else { return };
+        let fields = self.object.as_mut().and_then(|object| object.get_mut("fields")?.as_object_mut());
+        let name = format!("evt.arg.{}", dropped["name"].as_str().unwrap_or_default());
+        if let Some(field) = fields.and_then(|fields| fields.get_mut(&name)) {
+            *field = Value::Null;
         }
     }
 
@@ -123,6 +127,15 @@ impl Line {
         let fields = self.object.as_mut().and_then(|object| object.get_mut("fields")?.as_object_mut());
         if let Some(field) = fields.and_then(|fields| fields.get_mut(name)) {
             *field = text.into();
+        }
+    }
+
+    /// Where the library shows the tuple as the descriptor's name, which has none yet.
+    pub(crate) fn rename_fd_field(&mut self, tuple: &str) {
+        let field = |line: &Self| Some(line.object.as_ref()?.get("fields")?.get("fd.name")?.as_str()?.to_owned());
+        let name = self.object.as_ref().and_then(|object| object.get("fd")?.get("name")?.as_str().map(str::to_owned));
+        if field(self).is_some_and(|field| !field.is_empty() && Some(field) != name) {
+            self.set_field("fd.name", tuple);
         }
     }
 
