@@ -112,10 +112,15 @@ fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     let debian = match (&options.driver, options.kernel) {
         (Some(Driver::Debian(name)), _) => name,
         (Some(Driver::Folder(_)), _) => bail!("libsinsp comes from Debian: say --driver bookworm or sid"),
-        (_, Some(series)) => driver::fitting(series_of(&Kernel::fetch(workspace, series)?.release).unwrap_or_default()),
-        (_, None) => driver::fitting(series_of(&running()?).unwrap_or_default()),
+        (_, Some(series)) => return events_for(workspace, &Kernel::fetch(workspace, series)?.release),
+        (_, None) => return events_for(workspace, &running()?),
     };
     events::program(workspace, debian)
+}
+
+/// sinsp-events for the module that fits a kernel of this release.
+pub(crate) fn events_for(workspace: &Workspace, release: &str) -> anyhow::Result<PathBuf> {
+    events::program(workspace, driver::fitting(series_of(release).unwrap_or_default()))
 }
 
 fn load(workspace: &Workspace, options: Options) -> anyhow::Result<()> {

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         (Some("test"), args) => test::run(&workspace, args),
         (Some("bench"), args) => bench::run(&workspace, args),
         (Some("vm"), args) => vm::run(&workspace, args),
+        (Some("guest"), args) => vm::steps(args),
         (Some("kmod"), args) => kmod::run(&workspace, args),
         (Some("lint"), []) => lint::run(&workspace),
         (Some("help" | "-h" | "--help"), _) => {

@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Cargo's target folder, whichever way it was chosen.
     pub(crate) target_dir: PathBuf,
+    /// This program, by the path under which it was started: it is another file by now when a build has replaced it.
+    pub(crate) program: PathBuf,
 }
 
 impl Workspace {
@@ -26,7 +28,7 @@ impl Workspace {
         let program = env::current_exe().context("the path of xtask itself")?;
         let target_dir =
             program.ancestors().nth(2).ok_or_else(|| anyhow!("no target folder above {}", program.display()))?;
-        Ok(Self { root: root.to_owned(), target_dir: target_dir.to_owned() })
+        Ok(Self { root: root.to_owned(), target_dir: target_dir.to_owned(), program: program.clone() })
     }
 
     /// Folder for what set-up prints and leaves half-way: `<root>/target/setup`.

@@ -1,6 +1,7 @@
 //! The folder of a machine: what it boots from, what it says, and what its command leaves in `/out`.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -15,6 +16,8 @@ pub(super) struct RunDir {
     pub(super) console: PathBuf,
     /// What the first process tells.
     pub(super) control: PathBuf,
+    /// What the guest has to do, step by step.
+    pub(super) plan: PathBuf,
     /// `/out` of the guest.
     pub(super) out: PathBuf,
     _lock: File,
@@ -24,6 +27,17 @@ pub(super) struct RunDir {
 const MOST: u32 = 8;
 
 impl RunDir {
+    /// Keeps what the last kernel printed as `console.previous.log`: a boot begins a console of its own.
+    pub(super) fn keep_console(&self) -> anyhow::Result<()> {
+        let previous = self.console.with_extension("previous.log");
+        match fs::rename(&self.console, &previous) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| previous.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes `target/vm/RELEASE`, or `RELEASE.2` and so on while others run.
     pub(super) fn claim(workspace: &Workspace, release: &str, out: Option<&Path>) -> anyhow::Result<Self> {
         for number in 1..=MOST {
@@ -45,6 +59,7 @@ impl RunDir {
                 initramfs: file("initramfs.cpio"),
                 console: file("console.log"),
                 control: file("control"),
+                plan: file("plan.json"),
                 out,
                 _lock: lock,
             });
