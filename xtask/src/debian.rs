@@ -102,6 +102,8 @@ impl Apt {
             .map(|(suite, archive)| format!("deb [signed-by={KEYRING} arch=amd64] {MIRROR}/{archive} {suite} main\n"));
         fs::write(apt.dir.join("sources.list"), sources.collect::<String>())?;
         fs::write(apt.dir.join("status"), "")?;
+        // Of two apts that fetch lists into one folder, the second fails.
+        let _alone = workspace.lock("debian-lists")?;
         apt.refresh()?;
         Ok(apt)
     }

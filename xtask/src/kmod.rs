@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, bail, ensure};
-use portwitness_kmod::{Build, Headers, Scap, Status};
+use anyhow::{Context, anyhow, bail, ensure};
+use portwitness_kmod::{Build, BuildError, Headers, Scap, Status};
 
 use crate::debian::{Kernel, Series, series_of};
 use crate::setup;
@@ -95,15 +95,17 @@ fn build(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
             "for another kernel, say --kernel 6.1 or --headers DIR; to load it, run this in a VM (cargo xtask vm)",
         )?,
     };
+    let _alone = workspace.lock("kmod-build")?;
     setup::packages(workspace, &[("/usr/bin/make", "make", "builds kernel modules")])?;
     let release = release_of(&headers)?;
     let series = series_of(&release).with_context(|| format!("`{release}` is no kernel's release"))?;
     let (source, label) = driver.source(workspace, series)?;
     let place = workspace.root.join("target/kmod/modules").join(&release);
-    let place = place.join(label.as_deref().unwrap_or("folder"));
+    // Beside what Debian's own compiler builds.
+    let place = place.join(format!("{}-here", label.as_deref().unwrap_or("folder")));
     eprintln!("kmod: building scap ({}) for Linux {release}", source.versions());
     let work = workspace.root.join("target/kmod/work").join(&release);
-    let built = Build { source: &source, headers: &headers, work: &work }.run()?;
+    let built = Build { source: &source, headers: &headers, work: &work }.run().map_err(with_way_out)?;
     module::put(&built, &place.join("scap.ko"))?;
     Ok(place.join("scap.ko"))
 }
@@ -116,6 +118,24 @@ fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
         (_, None) => return events_for(workspace, &running()?),
     };
     events::program(workspace, debian)
+}
+
+/// A driver that does not build has other drivers and other compilers as ways out.
+fn with_way_out(error: BuildError) -> anyhow::Error {
+    let Some(way_out) = way_out(&error) else { return error.into() };
+    anyhow!("{error}  {way_out}")
+}
+
+fn way_out(error: &BuildError) -> Option<&'static str> {
+    match error {
+        BuildError::Make { missing_compiler: Some(_), .. } => {
+            Some("or say --kernel SERIES for a kernel of Debian: headers and compiler are fetched for it")
+        }
+        BuildError::Make { .. } => {
+            Some("another driver may build: --driver RELEASE (bookworm, trixie, sid), or --scap-src DIR for a checkout")
+        }
+        _ => None,
+    }
 }
 
 /// sinsp-events for the module that fits a kernel of this release.

@@ -14,6 +14,7 @@ use crate::vm as machine;
 use crate::workspace::{Workspace, become_command, is_root};
 pub(crate) use programs::Programs;
 use vm::Vm;
+pub(crate) use vm::{MODULE_TESTS, module_tests};
 
 /// Everything but the eBPF programs, which are built for another target.
 const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "portwitness-ebpf"];

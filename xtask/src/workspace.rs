@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,16 @@ impl Workspace {
     /// Folder for what set-up prints and leaves half-way: `<root>/target/setup`.
     pub(crate) fn setup_dir(&self) -> PathBuf {
         self.root.join("target/setup")
+    }
+
+    /// Waits until no other xtask of this checkout holds the lock `name`; it is held as long as the file lives.
+    pub(crate) fn lock(&self, name: &str) -> anyhow::Result<File> {
+        let path = self.root.join("target").join(name).with_extension("lock");
+        let shown = || path.display().to_string();
+        fs::create_dir_all(path.parent().unwrap_or(&path)).with_context(shown)?;
+        let file = File::create(&path).with_context(shown)?;
+        file.lock().with_context(shown)?;
+        Ok(file)
     }
 
     /// `path` as people read it: relative to the checkout where it lies inside.

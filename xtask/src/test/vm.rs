@@ -1,6 +1,7 @@
 //! What `cargo xtask test` has a guest do: one boot, and every command that runs there.
 
 use std::env;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -63,22 +64,27 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Vm> {
     })
 }
 
+/// Name of the step of [`module_tests`].
+pub(crate) const MODULE_TESTS: &str = "module";
+
+/// kmod's tests of a real module, which load and unload it by themselves: nobody else may have loaded it.
+pub(crate) fn module_tests(programs: &Programs, module: &Path) -> anyhow::Result<Step> {
+    let step = Step::new(MODULE_TESTS, 60, &[&programs.test("module")?, "--ignored", "--test-threads=1"]);
+    Ok(step.with("PORTWITNESS_SCAP_MODULE", &module.display().to_string()).saying("test result: ok. 8 passed"))
+}
+
 /// Everything that runs in the guest, in this order.
 fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyhow::Result<Vec<Step>> {
     let module = guest.module().context("the scap module was not built")?;
-    let shown = module.display().to_string();
     let xtask = workspace.program.display().to_string();
     let suites = workspace.target_dir.join("debug/suites").display().to_string();
     let events = kmod::events_for(workspace, guest.release())?.display().to_string();
-    let (harness, loading) = (programs.test("harness")?, programs.test("module")?);
+    let harness = programs.test("harness")?;
     let load = vm::load(workspace, module);
     let load: Vec<&str> = load.iter().map(String::as_str).collect();
     let tests = workspace.root.join("tests");
     Ok(vec![
-        // Loads and unloads it by itself, so it comes before the module is loaded for the rest.
-        Step::new("module", 60, &[&loading, "--ignored", "--test-threads=1"])
-            .with("PORTWITNESS_SCAP_MODULE", &shown)
-            .saying("test result: ok. 8 passed"),
+        module_tests(programs, module)?,
         Step::new("observers", 120, &[&harness, "observers::ladder", "observers::connections", "observers::causes"])
             .inside(&tests)
             .saying("test result: ok"),

@@ -7,7 +7,7 @@ use super::options::Options;
 use super::steps::{Outcome, Step};
 use crate::debian::Series;
 use crate::kmod;
-use crate::test::Programs;
+use crate::test::{MODULE_TESTS, Programs, module_tests};
 use crate::workspace::Workspace;
 
 /// The rungs of the observers, each with the test that opens and closes a port under its eyes.
@@ -23,6 +23,7 @@ struct Row {
     boot: String,
     rungs: String,
     scap: String,
+    kmod: String,
     sinsp: String,
     code: u8,
 }
@@ -55,14 +56,14 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
         .iter()
         .map(|rung| {
             Step::new(rung, DEADLINE, &[&tests, "--exact", &format!("observers::ladder::{rung}")])
-                .saying("; 0 failed")
-                .saying("ok. 1 passed")
+                .saying("test result: ok. 1 passed")
         })
         .collect();
     if let Some(module) = guest.module() {
         let xtask = workspace.program.display().to_string();
         let events = kmod::events_for(workspace, guest.release())?.display().to_string();
         let load = load(workspace, module);
+        steps.push(module_tests(programs, module)?);
         steps.push(Step::new("load", DEADLINE, &load.iter().map(String::as_str).collect::<Vec<_>>()));
         steps.push(Step::new(SCAP, DEADLINE, &[&xtask, "kmod", "status"]).saying("by `cargo xtask kmod load`"));
         steps.push(Step::new(SINSP, DEADLINE, &[&events, "-n", "20"]).saying("\"complete\":true"));
@@ -91,6 +92,7 @@ impl Row {
             rungs: rungs.copied().collect::<Vec<_>>().join(", "),
             // Of `scap: VERSION is loaded by ...; API A, schema S; N users`.
             scap: cell(SCAP, &|outcome| outcome.said.split("; ").nth(1).unwrap_or_default().to_owned()),
+            kmod: cell(MODULE_TESTS, &|_| "pass".to_owned()),
             sinsp: cell(SINSP, &|_| "yes".to_owned()),
             code: ended.code,
         }
@@ -99,11 +101,11 @@ impl Row {
 
 fn table(rows: &[Row]) -> String {
     let mut table =
-        "| kernel | up after | observers that hold their bounds | scap module | libsinsp reads it | exit code |\n\
-                     |---|---:|---|---|---|---:|\n"
+        "| kernel | up after | observers that hold their bounds | scap module | tests of kmod | libsinsp reads it | exit code |\n\
+                     |---|---:|---|---|---|---|---:|\n"
             .to_owned();
-    for Row { kernel, boot, rungs, scap, sinsp, code } in rows {
-        table += &format!("| {kernel} | {boot} | {rungs} | {scap} | {sinsp} | {code} |\n");
+    for Row { kernel, boot, rungs, scap, kmod, sinsp, code } in rows {
+        table += &format!("| {kernel} | {boot} | {rungs} | {scap} | {kmod} | {sinsp} | {code} |\n");
     }
     table
 }
@@ -119,11 +121,12 @@ mod tests {
             boot: "6.4 s on tcg".to_owned(),
             rungs: "tp_btf, raw_tp".to_owned(),
             scap: "API 1.0.0, schema 1.0.0".to_owned(),
+            kmod: "pass".to_owned(),
             sinsp: "yes".to_owned(),
             code: 0,
         };
         let table = table(&[row]);
-        let line = "| 6.1.0-56-amd64 | 6.4 s on tcg | tp_btf, raw_tp | API 1.0.0, schema 1.0.0 | yes | 0 |";
+        let line = "| 6.1.0-56-amd64 | 6.4 s on tcg | tp_btf, raw_tp | API 1.0.0, schema 1.0.0 | pass | yes | 0 |";
         assert_eq!(table.lines().nth(2), Some(line), "{table}");
     }
 }
