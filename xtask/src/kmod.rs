@@ -91,9 +91,9 @@ fn build(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     }
     let headers = match &options.headers {
         Some(dir) => Headers::here(&dir.canonicalize().with_context(|| dir.display().to_string())?)?,
-        None => Headers::here(Path::new(&format!("/lib/modules/{}/build", running()?))).context(
-            "for another kernel, say --kernel 6.1 or --headers DIR; to load it, run this in a VM (cargo xtask vm)",
-        )?,
+        None => Headers::here(Path::new(&format!("/lib/modules/{}/build", running()?))).map_err(|error| {
+            anyhow!("{error}; for another kernel, say --kernel 6.1 or --headers DIR; for a kernel that takes it: cargo xtask vm")
+        })?,
     };
     let _alone = workspace.lock("kmod-build")?;
     setup::packages(workspace, &[("/usr/bin/make", "make", "builds kernel modules")])?;
@@ -146,9 +146,7 @@ pub(crate) fn events_for(workspace: &Workspace, release: &str) -> anyhow::Result
 fn load(workspace: &Workspace, options: Options) -> anyhow::Result<()> {
     let scap = Scap::default();
     // Before the build: one that is there already is not touched, so nothing needs to be built.
-    if let Status::Loaded { .. } = scap.status() {
-        bail!("{}", told(&scap.status()));
-    }
+    scap.free()?;
     let module = match options.module {
         Some(module) => module,
         None => build(workspace, &options)?,

@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod boot;
+mod console;
 mod control;
 mod cpio;
 mod emulator;
@@ -30,7 +31,7 @@ use emulator::Emulator;
 pub(crate) use guest::{Guest, load};
 use options::USAGE;
 pub(crate) use options::{Options, Scap};
-pub(crate) use steps::Step;
+pub(crate) use steps::{Step, carry_out_one};
 
 /// Runs `[options] [-- COMMAND]`; without a command, tells how each kernel stands.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::PACKAGES;
 use crate::workspace::Workspace;
 
-/// Those that guests run, by their names; each stands in one package only.
-const TESTS: [&str; 2] = ["harness", "module"];
+/// Those that guests run, and the one that boots some, by their names; each stands in one package only.
+const TESTS: [&str; 3] = ["harness", "machines", "module"];
 
 /// Paths of test programs.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 
 use super::accelerator;
 use super::boot::{End, Limits, Output, Ran, boot};
+use super::console;
 use super::emulator::Emulator;
 use super::initramfs;
 use super::job::Job;
@@ -126,6 +127,7 @@ impl<'a> Guest<'a> {
         let machine = Machine { accelerator, ..machine };
         let limits = Limits { boot: BOOT, command: deadline };
         eprintln!("vm: Linux {} on {}: {}", self.kernel.release, accelerator.name(), job.command.join(" "));
+        dir.has_room()?;
         dir.keep_console()?;
         let mut ran = boot(&machine, limits, Output::Pass)?;
         if let End::NoBoot(why) = &ran.end {
@@ -134,6 +136,14 @@ impl<'a> Guest<'a> {
             ran = boot(&machine, limits, Output::Pass)?;
         }
         let code = exit_code(&ran, &dir.console, deadline).with_context(|| format!("Linux {}", self.kernel.release))?;
+        let code = match (code, dir.has_room()) {
+            (0, Err(full)) => return Err(full.context("the command ended well, but what it wrote may be cut short")),
+            (code, Err(full)) => {
+                eprintln!("vm: note: {full:#}");
+                code
+            }
+            (code, Ok(())) => code,
+        };
         Ok(Ended { code, boot: ran.boot, total: ran.total, accelerator: accelerator.name(), out: dir.out.clone() })
     }
 
@@ -181,13 +191,10 @@ fn exit_code(ran: &Ran, console: &Path, deadline: Duration) -> anyhow::Result<u8
         End::Late => format!("the command took longer than {} s: --deadline SECONDS gives it more", deadline.as_secs()),
     };
     let log = fs::read(console).unwrap_or_default();
-    let text = String::from_utf8_lossy(&log);
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    if lines.is_empty() {
-        bail!("{why}; its console, {}, is empty", console.display());
+    match console::telling(&String::from_utf8_lossy(&log)) {
+        Some((what, lines)) => bail!("{why}; {what} of its console, {}:\n{lines}", console.display()),
+        None => bail!("{why}; its console, {}, is empty", console.display()),
     }
-    let tail: String = lines[lines.len().saturating_sub(15)..].iter().map(|line| format!("    {line}\n")).collect();
-    bail!("{why}; the last lines of its console, {}:\n{tail}", console.display())
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::workspace::Workspace;
 
@@ -23,10 +23,25 @@ pub(super) struct RunDir {
     _lock: File,
 }
 
+/// Bytes that have to be free in the out folder.
+const ROOM: u64 = 1 << 20;
+
 /// Machines of one kernel at the same time.
 const MOST: u32 = 8;
 
 impl RunDir {
+    /// Whether the out folder can take anything: a run must not end with its results cut short.
+    pub(super) fn has_room(&self) -> anyhow::Result<()> {
+        let disk = rustix::fs::statvfs(&self.out).with_context(|| self.out.display().to_string())?;
+        let free = disk.f_bavail * disk.f_frsize;
+        let (out, kib) = (self.out.display(), free / 1024);
+        ensure!(
+            free >= ROOM,
+            "the out folder {out} is full, {kib} KiB are free: make room, or name another by --out DIR"
+        );
+        Ok(())
+    }
+
     /// Keeps what the last kernel printed as `console.previous.log`: a boot begins a console of its own.
     pub(super) fn keep_console(&self) -> anyhow::Result<()> {
         let previous = self.console.with_extension("previous.log");

@@ -118,18 +118,7 @@ pub(crate) fn carry_out(plan: &Path, out: &Path) -> anyhow::Result<u8> {
     let mut all_good = !steps.is_empty();
     for step in &steps {
         let log = out.join(&step.name).with_extension("log");
-        let outcome = carry_out_one(step, &log).with_context(|| format!("step {}", step.name))?;
-        eprintln!(
-            "vm: {} {:<12} {:>5.1} s  {}",
-            if outcome.good { "good  " } else { "FAILED" },
-            step.name,
-            outcome.took_s,
-            if outcome.good { &outcome.said } else { &outcome.how }
-        );
-        if !outcome.good {
-            eprintln!("vm: `{}`; the last lines of {}.log in the out folder:", step.command.join(" "), step.name);
-            eprint!("{}", tail(&log));
-        }
+        let outcome = carry_out_one(step, &log)?;
         all_good &= outcome.good;
         let mut line = serde_json::to_vec(&outcome)?;
         line.push(b'\n');
@@ -138,7 +127,24 @@ pub(crate) fn carry_out(plan: &Path, out: &Path) -> anyhow::Result<u8> {
     Ok(if all_good { 0 } else { FAILED })
 }
 
-fn carry_out_one(step: &Step, log: &Path) -> anyhow::Result<Outcome> {
+/// Carries out one step with its output in the file `log`, and says a line on it; the end of its log as well when it failed.
+pub(crate) fn carry_out_one(step: &Step, log: &Path) -> anyhow::Result<Outcome> {
+    let outcome = outcome(step, log).with_context(|| format!("step {}", step.name))?;
+    eprintln!(
+        "vm: {} {:<12} {:>5.1} s  {}",
+        if outcome.good { "good  " } else { "FAILED" },
+        step.name,
+        outcome.took_s,
+        if outcome.good { &outcome.said } else { &outcome.how }
+    );
+    if !outcome.good {
+        eprintln!("vm: `{}`; the last lines of {}:", step.command.join(" "), log.display());
+        eprint!("{}", tail(log));
+    }
+    Ok(outcome)
+}
+
+fn outcome(step: &Step, log: &Path) -> anyhow::Result<Outcome> {
     let output = File::create(log).with_context(|| log.display().to_string())?;
     let errors = output.try_clone().with_context(|| log.display().to_string())?;
     let [program, arguments @ ..] = &step.command[..] else { anyhow::bail!("it has no command") };
