@@ -34,11 +34,11 @@ pub(crate) enum Fault {
     BatchesReports,
     /// The master forwards 10 reports, then no more
     GoesQuiet,
-    /// The master stops without forwarding what is pending: it keeps reports back for 1 s
+    /// The master keeps each report back for 0.4 s, and stops without forwarding those
     DropsAtStop,
 
     // What a report says
-    /// Passwords are reported without their last byte
+    /// Passwords are reported without their last character
     WrongField,
     /// A report says its action before its address
     WrongKeyOrder,
@@ -56,7 +56,7 @@ pub(crate) enum Fault {
     ExtraField,
     /// `type` is in capitals
     WrongTypeWord,
-    /// `ip` is the peer's address with its last byte one higher
+    /// `ip` of an IPv4 peer has its lowest bit flipped
     WrongIp,
     /// `ip` of an IPv4 peer is in its v4-mapped form
     MappedIp,
@@ -74,7 +74,7 @@ pub(crate) enum Fault {
     SecondWelcome,
     /// No welcome is sent
     NoWelcome,
-    /// Reports come under the topic with `/` and their type appended
+    /// Reports come under the topic with `/reports` appended
     WrongTopic,
     /// An empty third frame follows each report
     ExtraFrame,

@@ -61,9 +61,9 @@ struct Server {
 /// # Errors
 /// When the port cannot be listened on, the user cannot be become, or the master is gone.
 pub(crate) fn run(minipot: Minipot, cli: &Cli) -> anyhow::Result<()> {
-    let stop = signals::stop_requested(Faults::default())?;
-    let Minipot { kind, port } = minipot;
     let faults = cli.faults();
+    let stop = signals::stop_requested(faults)?;
+    let Minipot { kind, port } = minipot;
     if kind == Kind::Smtp && faults.has(Fault::NeverListens) {
         warn!("fault never-listens: waiting for the stop");
         return signals::wait(&stop);

@@ -82,7 +82,7 @@ impl Child {
     /// Asks it to stop.
     pub(super) fn terminate(&self) {
         // One that is gone already is what we want.
-        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        let _ = kill_process(Pid::from_child(&self.process), Signal::INT);
     }
 }
 

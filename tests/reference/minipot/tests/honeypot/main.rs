@@ -112,8 +112,7 @@ fn pipelined_and_split_input_give_the_same() {
         "{FTP_GREETING}{USER_PROMPT}\r\n{LOGIN_FAILS}\r\n503 Login with USER first.\r\n530 Please login with USER and PASS.\r\n\
          221 Goodbye.\r\n"
     );
-    let reports =
-        ["ftp 127.0.0.1 connect", "ftp 127.0.0.1 login username=a password=b", "ftp 127.0.0.1 invalid"];
+    let reports = ["ftp 127.0.0.1 connect", "ftp 127.0.0.1 login username=a password=b", "ftp 127.0.0.1 invalid"];
     let mut client = system.connect(system.ftp);
     client.say(input);
     client.expect(&replies);

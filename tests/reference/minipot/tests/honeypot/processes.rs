@@ -81,7 +81,7 @@ fn death_of_the_master_ends_all() {
 fn thousand_messages_are_kept_and_one_more_ends_it_with_code_6() {
     let mut system = System::without_proxy(&[]);
     system.wait_for_ports();
-    let mut talk = |attempts: usize| {
+    let talk = |attempts: usize| {
         let mut client = system.connect(system.ftp);
         client.expect(FTP_GREETING);
         client.say("USER a\r\nPASS b\r\n".repeat(attempts));

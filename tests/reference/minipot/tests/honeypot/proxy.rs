@@ -1,7 +1,8 @@
 //! The proxy's side: a PULL socket that binds, and what the reports in its messages say.
 
 use std::{
-    fs, os::unix::fs::PermissionsExt as _,
+    fs,
+    os::unix::fs::PermissionsExt as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
