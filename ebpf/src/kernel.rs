@@ -138,7 +138,13 @@ pub fn is_socket(fd: i32) -> bool {
     if offset!(inode_mode) == UNKNOWN {
         return true;
     }
-    mode(fd).is_some_and(|mode| mode & 0o170000 == 0o140000)
+    mode(fd).is_some_and(is_socket_mode)
+}
+
+/// Whether an inode of this mode is a socket (include/uapi/linux/stat.h).
+#[inline(always)]
+pub fn is_socket_mode(mode: u16) -> bool {
+    mode & 0o170000 == 0o140000
 }
 
 #[inline(always)]

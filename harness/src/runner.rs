@@ -205,7 +205,7 @@ impl Runner<'_> {
         let checks = declared.iter().chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
-        self.sample(sut);
+        self.sample(sut, watch);
         let outcome = match need {
             Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
@@ -213,7 +213,7 @@ impl Runner<'_> {
         // A death of the observer is in the history; the case still gets its end.
         let fenced = self.settle(&planned.case, case, watch, backends).await;
         sut.reap_dead();
-        self.sample(sut);
+        self.sample(sut, watch);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
         self.recorder.settle();

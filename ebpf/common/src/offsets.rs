@@ -52,6 +52,10 @@ offsets! {
     net_inum,
     /// `task_struct.tgid`
     task_tgid,
+    /// `task_struct.group_leader`
+    task_group_leader,
+    /// `task_struct.comm`
+    task_comm,
     /// `task_struct.exit_code`
     task_exit_code,
     /// `task_struct.signal`
@@ -70,6 +74,8 @@ offsets! {
     file_inode,
     /// `inode.i_mode`
     inode_mode,
+    /// `inode.i_ino`
+    inode_ino,
     /// Field `pid` in the record of the tracepoint task:task_newtask.
     newtask_pid,
     /// Field `clone_flags` in the record of the tracepoint task:task_newtask.

@@ -124,6 +124,28 @@ pub struct ProcessRecord {
     pub padding: u32,
 }
 
+/// Who holds a socket: a value of the map `HOLDERS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Holder {
+    /// The first process found to hold it, 0 for none.
+    pub tgid: u32,
+    /// 1 when a tracked process holds it.
+    pub tracked: u32,
+    /// The process's name, ended by a zero.
+    pub comm: [u8; 16],
+}
+
+#[cfg(feature = "user")]
+impl Holder {
+    /// From a value of the map; `None` when it has another length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::read_from_bytes(bytes).ok()
+    }
+}
+
+const _: () = assert!(size_of::<Holder>() == 24);
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(size_of::<SocketRecord>() == 96);
 const _: () = assert!(size_of::<SyscallRecord>() == 88);

@@ -143,7 +143,7 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
-    (text(), any::<(u32, u32, u64, u64)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
+    (text(), any::<(u32, u32, u64, Option<u64>)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
         Resources { process, tgid: tgid % 4, processes, resident_bytes, sockets }
     })
 }

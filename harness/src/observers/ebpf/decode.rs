@@ -87,9 +87,13 @@ fn exit(record: &ProcessRecord) -> ProcessChange {
 }
 
 fn process(header: &Header) -> Process {
-    let length = header.comm.iter().position(|byte| *byte == 0).unwrap_or(header.comm.len());
-    let comm = CompactString::from_utf8_lossy(&header.comm[..length]);
-    Process { tgid: Tgid(header.tgid), tid: header.tid, comm }
+    process_of(header.tgid, header.tid, &header.comm)
+}
+
+/// A task by its process, its own number and its name, which ends at a zero.
+pub(super) fn process_of(tgid: u32, tid: u32, comm: &[u8]) -> Process {
+    let length = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    Process { tgid: Tgid(tgid), tid, comm: CompactString::from_utf8_lossy(&comm[..length]) }
 }
 
 /// An address of the kernel's: words in network order as they lie in memory, IPv4 in the first.

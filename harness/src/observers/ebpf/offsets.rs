@@ -32,6 +32,8 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         inet_sport: bytes_to("inet_sock.inet_sport")?,
         net_inum: bytes_to("net.ns.inum")?,
         task_tgid: bytes_to("task_struct.tgid")?,
+        task_group_leader: bytes_to("task_struct.group_leader")?,
+        task_comm: bytes_to("task_struct.comm")?,
         task_exit_code: bytes_to("task_struct.exit_code")?,
         task_signal: bytes_to("task_struct.signal")?,
         signal_live: bytes_to("signal_struct.live")?,
@@ -41,6 +43,7 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         fdtable_fd: bytes_to("fdtable.fd")?,
         file_inode: bytes_to("file.f_inode")?,
         inode_mode: bytes_to("inode.i_mode")?,
+        inode_ino: bytes_to("inode.i_ino")?,
         ..*into
     };
     within_reach(&found)?;
