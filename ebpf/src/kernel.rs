@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
+use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, REFUSED, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
 
 use crate::maps::offset;
 
@@ -104,6 +104,21 @@ pub fn port_of(socket: u64) -> Option<u16> {
     }
     // Not skc_num: that one is 0 already when a listener with an automatic port closes.
     read(socket, field).map(u16::from_be)
+}
+
+/// [`REFUSED`] for a socket that leaves LISTEN without ever having been among those that listen: the kernel lets it listen
+/// before it looks whether its address is free (inet_csk_listen_start), and marks it as one whose readers hold no
+/// reference when it joins the others (__inet_hash; Linux 4.7 to 6.18). A socket that listened before keeps the mark.
+#[inline(always)]
+pub fn refused(socket: u64) -> u8 {
+    let (field, bit) = (offset!(sk_flags), offset!(sock_rcu_free));
+    if field == UNKNOWN || bit == UNKNOWN {
+        return 0;
+    }
+    match read::<u64>(socket, field) {
+        Some(flags) if flags >> (bit & 63) & 1 == 0 => REFUSED,
+        _ => 0,
+    }
 }
 
 /// Fills in what a tracepoint's own record does not tell: namespace and flags.

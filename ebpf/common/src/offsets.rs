@@ -46,6 +46,10 @@ offsets! {
     sk_net,
     /// `sock.sk_protocol`
     sk_protocol,
+    /// `sock.__sk_common.skc_flags`
+    sk_flags,
+    /// `SOCK_RCU_FREE` of `enum sock_flags`, the number of a bit in `sk_flags`.
+    sock_rcu_free,
     /// `inet_sock.inet_sport`
     inet_sport,
     /// `net.ns.inum`

@@ -9,6 +9,8 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// Bit of [`SocketRecord::flags`]: IPV6_V6ONLY is set.
 pub const IPV6_ONLY: u8 = 1;
+/// Bit of [`SocketRecord::flags`]: a socket that leaves LISTEN was never among those that listen.
+pub const REFUSED: u8 = 2;
 /// [`SyscallRecord::phase`]: the call was entered.
 pub const PHASE_ENTER: u8 = 0;
 /// [`SyscallRecord::phase`]: the call returned.
@@ -74,7 +76,7 @@ pub struct SocketRecord {
     pub from: u8,
     /// State after.
     pub to: u8,
-    /// [`IPV6_ONLY`] or nothing.
+    /// [`IPV6_ONLY`] and [`REFUSED`], or nothing.
     pub flags: u8,
     /// Zero.
     pub padding: [u8; 3],

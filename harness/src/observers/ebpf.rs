@@ -123,7 +123,18 @@ impl EbpfObserver {
             losses,
         };
         observer.set_causes(settings.causes)?;
+        observer.try_refusals();
         Ok(observer)
+    }
+
+    /// Lets one sentinel come and go, from which the reader learns whether a refused listen(2) can be told here.
+    fn try_refusals(&self) {
+        let cpu = self.sentinels.as_ref().and_then(|sentinels| sentinels.cpus().ok()?.first().copied());
+        if let (Some(sentinels), Some(cpu)) = (&self.sentinels, cpu)
+            && let Err(error) = sentinels.provoke(&[cpu], FENCE_DEADLINE)
+        {
+            tracing::debug!(%error, "whether a listen(2) that is refused can be told is not known");
+        }
     }
 
     /// The rung that it runs on.
@@ -152,7 +163,7 @@ impl EbpfObserver {
         self.shared.panic();
     }
 
-    /// For tests of what follows: the reader leaves the ring unread.
+    /// For tests of what follows: the reader leaves the ring unread, from the return of this call on.
     #[doc(hidden)]
     pub fn pause_reader(&self) {
         self.shared.pause(true);

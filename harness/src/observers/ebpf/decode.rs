@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use compact_str::CompactString;
 use portwitness_ebpf_common::{
-    AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, SocketRecord,
-    SyscallRecord,
+    AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, REFUSED,
+    SocketRecord, SyscallRecord,
 };
 
 use crate::clock::Timestamp;
@@ -59,6 +59,7 @@ fn socket(record: &SocketRecord) -> Result<SocketState, Garbage> {
         from: TcpState::try_from(record.from).map_err(Garbage::State)?,
         to: TcpState::try_from(record.to).map_err(Garbage::State)?,
         ipv6_only: record.family == AF_INET6 && record.flags & IPV6_ONLY != 0,
+        refused: record.flags & REFUSED != 0,
         process: process(&record.header),
     })
 }

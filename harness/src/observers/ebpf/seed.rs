@@ -130,6 +130,7 @@ mod tests {
             from,
             to,
             ipv6_only: false,
+            refused: false,
             process: Process::default(),
         });
         Record { at: Timestamp(socket), uncertainty_ns: 0, source: Source::Ebpf, event }
