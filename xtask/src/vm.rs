@@ -4,6 +4,7 @@ mod accelerator;
 mod boot;
 mod control;
 mod cpio;
+mod emulator;
 mod initramfs;
 mod job;
 mod modules;
@@ -25,6 +26,7 @@ use crate::kmod;
 use crate::setup;
 use crate::workspace::Workspace;
 use boot::{End, Limits, Output, Ran, boot};
+use emulator::Emulator;
 use job::Job;
 use qemu::{Accelerator, Machine};
 use run_dir::RunDir;
@@ -88,10 +90,7 @@ fn inside(workspace: &Workspace, options: &Options, command: &[String]) -> anyho
 }
 
 /// Program that has to be there, package, purpose.
-const NEEDED: [(&str, &str, &str); 2] = [
-    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86", "runs virtual machines"),
-    ("/usr/bin/xz", "xz-utils", "unpacks kernel modules"),
-];
+const NEEDED: [(&str, &str, &str); 1] = [("/usr/bin/xz", "xz-utils", "unpacks kernel modules")];
 
 /// Runs `command` with one kernel; returns its exit code and a line about the run.
 fn one(workspace: &Workspace, options: &Options, series: Series, command: &[String]) -> anyhow::Result<(u8, String)> {
@@ -109,7 +108,9 @@ fn one(workspace: &Workspace, options: &Options, series: Series, command: &[Stri
     }
     let dir = RunDir::claim(workspace, &kernel.release, options.out.as_deref())?;
     let image = kernel.image()?;
+    let emulator = Emulator::of(workspace)?;
     let machine = Machine {
+        emulator: &emulator,
         accelerator: Accelerator::Tcg,
         cpus: options.cpus,
         memory: options.memory,

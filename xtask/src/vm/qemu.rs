@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::emulator::Emulator;
+
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accelerator {
@@ -25,6 +27,7 @@ impl Accelerator {
 /// A machine to be started.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Machine<'a> {
+    pub(super) emulator: &'a Emulator,
     pub(super) accelerator: Accelerator,
     /// Virtual processors.
     pub(super) cpus: u32,
@@ -44,9 +47,7 @@ pub(super) struct Machine<'a> {
 impl Machine<'_> {
     /// QEMU for this machine: its standard output and error are to be pipes, the guest's command writes into them.
     pub(super) fn command(&self) -> Command {
-        // QEMU dies with us, however we die.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
+        let mut command = self.emulator.command();
         command.args(["-machine", "q35", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         let (accelerator, cpu, clock) = match self.accelerator {
             Accelerator::Kvm => ("kvm", "host", ""),
@@ -86,6 +87,7 @@ mod tests {
 
     fn args(accelerator: Accelerator) -> String {
         let machine = Machine {
+            emulator: &Emulator::Installed,
             accelerator,
             cpus: 2,
             memory: 4096,
