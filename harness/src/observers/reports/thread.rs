@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use zmq::{PollEvents, PollItem};
@@ -24,6 +25,10 @@ pub(super) enum Command {
 
 /// Records are handed over in such portions.
 const PORTION: usize = 1024;
+/// Nothing more is on its way when nothing has come for this long.
+const QUIET_MS: i64 = 20;
+/// A sender that never stops is not waited for.
+const FLOOD: Duration = Duration::from_secs(10);
 
 pub(super) struct Intake {
     recorder: Recorder,
@@ -68,7 +73,7 @@ impl Intake {
             // The counter of the eventfd goes back to zero.
             let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
             while let Ok(command) = self.commands.try_recv() {
-                self.take_in()?;
+                self.take_in_all()?;
                 let messages = self.messages;
                 // Who asked may have gone.
                 match command {
@@ -114,6 +119,21 @@ impl Intake {
         match zmq::poll(&mut items, -1) {
             Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Takes in what is there, and what ZMQ's own thread still has to read from the kernel.
+    fn take_in_all(&mut self) -> Result<(), zmq::Error> {
+        let began = Instant::now();
+        loop {
+            self.take_in()?;
+            let Some(socket) = &self.socket else { return Ok(()) };
+            match zmq::poll(&mut socket.items(), QUIET_MS) {
+                Ok(0) => return Ok(()),
+                _ if began.elapsed() > FLOOD => return Ok(()),
+                Ok(_) | Err(zmq::Error::EINTR) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
