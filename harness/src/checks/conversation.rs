@@ -1,11 +1,13 @@
 //! Did the conversations of handlers go as they should?
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::reports::{Exchange, Talker};
-use super::slice::Slice;
+use super::slice::{Connect, Op, Slice};
 use super::verdict::{Finding, Verdict};
-use crate::history::{ConnectionEnd, Event, HandlerEnd, HandlerStep};
+use crate::history::{ConnectionEnd, Event, HandlerEnd, HandlerStep, OpId, Outcome};
 
 /// Every handler of the case came to the end of its scenario, and every reply was as it expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,46 @@ fn judge(slice: &Slice<'_>, handler: u64, talker: &Talker<'_>) -> Verdict {
         ),
         (None, None) => Verdict::unknown(format!("the handler `{}` never ended: the case was cut short", talker.name)),
     }
+}
+
+/// The connects of handlers that succeeded or were refused, as operations that did nothing else.
+pub(super) fn connects<'a>(slice: &Slice<'a>) -> Vec<Op<'a>> {
+    static OK: Outcome = Outcome::Ok;
+    static REFUSED: Outcome = Outcome::Refused;
+    let mut targets = HashMap::new();
+    let mut connects = Vec::new();
+    for record in slice.own() {
+        let Event::Handler(handling) = &record.event else { continue };
+        let (began, local, error) = match &handling.step {
+            HandlerStep::Start { target, .. } => {
+                targets.insert(handling.handler, *target);
+                continue;
+            }
+            HandlerStep::Connect { began, local, error, .. } => (*began, *local, error),
+            _ => continue,
+        };
+        let outcome = match error {
+            None => &OK,
+            // ECONNREFUSED; what timed out says nothing of who listens.
+            Some(error) if error.ends_with("(os error 111)") => &REFUSED,
+            Some(_) => continue,
+        };
+        let Some(target) = targets.get(&handling.handler) else { continue };
+        connects.push(Op {
+            op: OpId(handling.handler),
+            group: "",
+            client: "handler",
+            target: *target,
+            planned: 0,
+            head: "",
+            start: began,
+            connect: Some(Connect { began, returned: record.at, outcome, local }),
+            first_byte: None,
+            silence: None,
+            end: None,
+        });
+    }
+    connects
 }
 
 /// The last steps of a handler, a line each.

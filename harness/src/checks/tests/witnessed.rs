@@ -161,3 +161,28 @@ fn a_handlers_connection_is_evidence_of_coverage() {
         connected(true, true, true).without(|event| matches!(event, Event::Reports(ReportsChange::Bound { .. })));
     assert!(judged(unbound, &Check::Coverage).passed(), "it does not depend on reports");
 }
+
+#[test]
+fn a_handlers_connect_is_compared_with_the_listeners() {
+    assert!(judged(connected(true, true, true), &Check::Causality).passed());
+    let refused = |port: &str| {
+        let mut story = Story::with_handlers();
+        let HandlerStep::Start { target, .. } = start_of(&mut story) else { return Verdict::Pass };
+        *target = endpoint(port);
+        let error = Some("Connection refused (os error 111)".into());
+        let began = Timestamp(2_000_000_000);
+        story.handler(1, 2001, HandlerStep::Connect { connection: 0, began, local: None, error });
+        judged(story, &Check::Causality)
+    };
+    says(&refused(PORT), "fail", "was refused while a socket listened there");
+    assert!(refused("127.0.0.1:1").passed());
+    says(&judged(Story::with_handlers(), &Check::Causality), "unknown", "no connect could be compared");
+}
+
+fn start_of(story: &mut Story) -> &mut HandlerStep {
+    let steps = story.records.iter_mut().find_map(|record| match &mut record.event {
+        Event::Handler(handling) => Some(&mut handling.step),
+        _ => None,
+    });
+    steps.expect("a handler began")
+}
