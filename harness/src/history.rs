@@ -4,6 +4,7 @@
 
 mod carry;
 mod file;
+mod handler;
 mod kernel;
 mod listeners;
 mod operation;
@@ -11,6 +12,7 @@ mod operation;
 pub(crate) mod properties;
 mod record;
 mod recorder;
+mod report;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 pub use carry::carry;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
+pub use handler::{ConnectionEnd, HandlerEnd, HandlerStep, Handling};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
 pub use listeners::Listeners;
 pub use operation::{
@@ -28,6 +31,7 @@ pub use operation::{
 };
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
+pub use report::{Flaw, Frame, Message, Report, ReportsChange, shortened};
 pub use resources::Resources;
 pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 

@@ -23,6 +23,7 @@ pub mod clients;
 pub mod clock;
 pub mod endpoint;
 pub mod exit_code;
+pub mod handlers;
 pub mod history;
 pub mod observers;
 pub mod preflight;
