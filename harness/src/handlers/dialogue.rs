@@ -28,6 +28,8 @@ pub struct Dialogue {
     pub spec: String,
     /// Only a full run carries it out.
     pub full: bool,
+    /// It speaks IPv6, to `::1` where it is given a loopback address of IPv4.
+    pub ipv6: bool,
     /// All of it takes this long at the most.
     pub deadline: Duration,
     /// A reply comes within this time where its step says nothing else.
