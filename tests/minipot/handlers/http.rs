@@ -109,7 +109,8 @@ fn request(random: &mut Rng, marker: &str, odds: usize) -> Request {
 }
 
 fn header(random: &mut Rng, marker: &str) -> Header {
-    const WRONG: [&str; 8] = ["", " \t", "Basic", "basic bWU6eA==", "Digest x", "Basic bWU6eA== x", "Basic b", "Basic bWU6_w"];
+    const WRONG: [&str; 8] =
+        ["", " \t", "Basic", "basic bWU6eA==", "Digest x", "Basic bWU6eA== x", "Basic b", "Basic bWU6_w"];
     match random.u8(..8) {
         0..3 => Header::Agent(value(field(random, marker, false))),
         3..6 => {
@@ -183,7 +184,7 @@ fn push_header(written: &mut Vec<u8>, name: &str, value: &[u8], random: &mut Rng
     let name: Vec<u8> = name.bytes().map(letter).collect();
     let blanks = [&b""[..], b" ", b"\t", b" \t "];
     let (before, after) = (blanks[random.usize(..4)], blanks[random.usize(..4)]);
-    written.extend_from_slice(&[&name, b":", before, value, after, b"\r\n"].concat());
+    written.extend_from_slice(&[name.as_slice(), b":", before, value, after, b"\r\n"].concat());
 }
 
 /// What must come of each request, which is sent as the input with the same index.
