@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+mod minipot;
 mod sinsp;
 mod tunnel;
 
 fn main() -> ExitCode {
-    portwitness::cli::main(&[tunnel::SUITE, sinsp::SUITE])
+    portwitness::cli::main_with_handlers(&[tunnel::SUITE, minipot::SUITE, sinsp::SUITE], minipot::HANDLERS)
 }

@@ -3,7 +3,9 @@
 //! Observers, clients, backends and the runner write through a [`Recorder`]; checks read a [`History`].
 
 mod carry;
+mod evidence;
 mod file;
+mod handler;
 mod kernel;
 mod listeners;
 mod module;
@@ -12,6 +14,7 @@ mod operation;
 pub(crate) mod properties;
 mod record;
 mod recorder;
+mod report;
 mod resources;
 mod sinsp;
 mod statement;
@@ -22,8 +25,10 @@ mod timeline;
 use std::sync::Arc;
 
 pub use carry::carry;
+pub use evidence::Evidence;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
-pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
+pub use handler::{ConnectionEnd, HandlerEnd, HandlerStep, Handling};
+pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState, Tuple};
 pub use listeners::Listeners;
 pub use module::ModuleState;
 pub use operation::{
@@ -32,8 +37,9 @@ pub use operation::{
 };
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
+pub use report::{Flaw, Frame, Message, Report, ReportsChange, shortened};
 pub use resources::Resources;
-pub use sinsp::{Capture, Flaw, SinspEvent, SinspFormat, SinspSaid};
+pub use sinsp::{Capture, SchemaFlaw, SinspEvent, SinspFormat, SinspSaid};
 pub use statement::{Address, Arguments, BEGINS, ENDS, Statement};
 pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 

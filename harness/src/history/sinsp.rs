@@ -104,12 +104,12 @@ pub struct SinspEvent {
     pub line: Value,
     /// Where it is not as its schema says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub flaws: Vec<Flaw>,
+    pub flaws: Vec<SchemaFlaw>,
 }
 
 /// Something in a line that is not as its schema says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flaw {
+pub struct SchemaFlaw {
     /// Where: a JSON pointer (RFC 6901).
     pub pointer: String,
     /// What is wrong there.

@@ -3,7 +3,7 @@
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::history::Flaw;
+use crate::history::SchemaFlaw;
 
 /// As many flaws of an event are told.
 const TOLD: usize = 8;
@@ -27,10 +27,10 @@ impl Schema {
     }
 
     /// What is wrong with an event, the first flaws of it.
-    pub fn flaws(&self, event: &Value) -> Vec<Flaw> {
+    pub fn flaws(&self, event: &Value) -> Vec<SchemaFlaw> {
         let errors = self.validator.iter_errors(event).take(TOLD);
         errors
-            .map(|error| Flaw {
+            .map(|error| SchemaFlaw {
                 pointer: error.instance_path().to_string(),
                 why: shortened(&error.masked_with("it").to_string()),
             })
