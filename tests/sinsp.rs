@@ -18,6 +18,7 @@ pub(crate) const SUITE: Suite = Suite {
     title: "Events of the scap module, as programs on libsinsp print them",
     profiles: &[
         ("sinsp-events", include_str!("sinsp/profiles/sinsp-events.toml")),
+        ("ebpf-probe", include_str!("sinsp/profiles/ebpf-probe.toml")),
         ("reference", include_str!("sinsp/profiles/reference.toml")),
     ],
     plan,

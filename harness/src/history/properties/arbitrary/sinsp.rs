@@ -63,7 +63,7 @@ pub(super) fn statement() -> impl Strategy<Value = Statement> {
     let calls = prop::sample::select(vec!["close", "connect", "execve", "procexit", "accept", "storm", "tale"]);
     let fd = prop::option::of(prop::sample::select(vec![3, BEGINS, ENDS]));
     let address = prop_oneof![
-        any::<std::net::SocketAddr>().prop_map(Address::Inet),
+        super::endpoint().prop_map(|endpoint| Address::Inet(endpoint.socket_addr())),
         text().prop_map(Address::Unix),
         Just(Address::Bad),
     ];
