@@ -13,6 +13,7 @@ mod observers;
 mod orphans;
 mod own_suite;
 mod record;
+mod second_witness;
 mod signals;
 mod support;
 mod unknown;

@@ -1,29 +1,22 @@
 //! Scenarios in Rust, for what a dialogue file cannot say; each is known to the program by its name.
+//!
+//! The conversations are random ones whose every reply and report is predicted. The seed of the run makes them again.
 
-use portwitness::handlers::{Failure, Handler, Registered, Session};
+mod exchange;
+mod ftp;
+mod http;
+mod smtp;
+mod telnet;
+mod turns;
+mod two_sessions;
+
+use portwitness::handlers::Registered;
 
 /// All of them.
-pub(crate) const HANDLERS: &[Registered] = &[Registered { name: "ftp-two-sessions", make: || Box::new(TwoSessions) }];
-
-/// Two FTP sessions side by side, whose logins take turns.
-struct TwoSessions;
-
-impl Handler for TwoSessions {
-    fn run(&self, session: &mut Session) -> Result<(), Failure> {
-        let mut both = [session.connect()?, session.connect()?];
-        for connection in &mut both {
-            connection.expect(b"220 (vsFTPd 3.0.3)\r\n")?;
-        }
-        for turn in 0..4 {
-            let user = format!("{}-{turn}", session.marker());
-            let connection = &mut both[turn % 2];
-            connection.send(format!("USER {user}\r\n").as_bytes())?;
-            connection.expect(b"331 Please specify the password.\r\n")?;
-            connection.send(b"PASS secret\r\n")?;
-            let data = vec![("username".into(), user), ("password".into(), "secret".into())];
-            connection.expects("login", Some(data));
-            connection.expect(b"530 Login incorrect.\r\n")?;
-        }
-        Ok(())
-    }
-}
+pub(crate) const HANDLERS: &[Registered] = &[
+    Registered { name: "ftp-conversation", make: || Box::new(ftp::Conversation) },
+    Registered { name: "ftp-two-sessions", make: || Box::new(two_sessions::TwoSessions) },
+    Registered { name: "http-conversation", make: || Box::new(http::Conversation) },
+    Registered { name: "smtp-conversation", make: || Box::new(smtp::Conversation) },
+    Registered { name: "telnet-conversation", make: || Box::new(telnet::Conversation) },
+];

@@ -29,6 +29,7 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         Just(Check::Coverage),
         Just(Check::Causality),
         Just(Check::Alive),
+        Just(Check::Agreement),
         window.prop_map(|(port, endpoint, trigger, closes_within_ms, reopens)| {
             Check::PortWindow(PortWindow { port, endpoint, trigger: trigger.into(), closes_within_ms, reopens })
         }),
@@ -116,10 +117,11 @@ fn every_check(check: &Check) -> usize {
         Check::Growth(_) => 11,
         Check::Pace(_) => 12,
         Check::Silence(_) => 13,
-        Check::Conversations(_) => 14,
-        Check::Reports(_) => 15,
-        Check::ConnectionsReported(_) => 16,
-        Check::SystemCloses(_) => 17,
-        Check::ListenersAre(_) => 18,
+        Check::Agreement => 14,
+        Check::Conversations(_) => 15,
+        Check::Reports(_) => 16,
+        Check::ConnectionsReported(_) => 17,
+        Check::SystemCloses(_) => 18,
+        Check::ListenersAre(_) => 19,
     }
 }

@@ -1,5 +1,6 @@
 //! Every check, on histories that make it pass, fail and give up.
 
+mod agreement;
 mod connections;
 mod evidence;
 mod leftovers;
@@ -126,6 +127,7 @@ fn socket(socket: u64, local: &str, remote: Option<&str>, from: TcpState, to: Tc
         from,
         to,
         ipv6_only: false,
+        refused: false,
         process: Process::default(),
     })
 }

@@ -24,6 +24,12 @@ pub struct Dialogue {
     pub name: String,
     /// Which part of the system it speaks to: the `type` of its reports.
     pub minipot: String,
+    /// Where the specification has it; empty where it does not say.
+    pub spec: String,
+    /// Only a full run carries it out.
+    pub full: bool,
+    /// It speaks IPv6, to `::1` where it is given a loopback address of IPv4.
+    pub ipv6: bool,
     /// All of it takes this long at the most.
     pub deadline: Duration,
     /// A reply comes within this time where its step says nothing else.

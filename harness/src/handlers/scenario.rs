@@ -1,7 +1,7 @@
 //! What a handler's process is told: which scenario, where, with which marker, until when.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Scenario {
             name: dialogue.name.clone(),
             minipot: dialogue.minipot.clone(),
             program: Program::Dialogue { path: dialogue.path.clone(), text: dialogue.text.clone() },
-            target,
+            target: if dialogue.ipv6 { with_ipv6(target) } else { target },
             address: None,
             marker: String::new(),
             seed: 0,
@@ -94,6 +94,12 @@ impl Scenario {
         }
     }
 
+    /// The address of its first connection, if it is one of the target's kind: IPv6 is spoken from the address that the
+    /// kernel chooses.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.address.filter(|address| address.is_ipv4() == self.target.ip().is_ipv4())
+    }
+
     /// The same with a value for a variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -106,6 +112,14 @@ impl Scenario {
 pub fn address(handler: u64) -> IpAddr {
     let index = (handler.saturating_sub(1) % (0xE0 << 8)) as u32;
     IpAddr::V4(Ipv4Addr::from(0x7F10_0001 + (index << 8)))
+}
+
+/// The loopback address of IPv6 for one of IPv4.
+fn with_ipv6(target: Endpoint) -> Endpoint {
+    match target.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => Endpoint::new(Ipv6Addr::LOCALHOST.into(), target.port()),
+        _ => target,
+    }
 }
 
 /// The address of a connection of a handler.

@@ -82,7 +82,7 @@ impl Session {
     pub fn try_connect(&mut self, wait: Duration) -> Result<Result<Connection, std::io::Error>, Failure> {
         let number = self.connections;
         self.connections += 1;
-        let local = match self.scenario.address {
+        let local = match self.scenario.source() {
             Some(first) => Some(
                 address_of(first, number)
                     .ok_or_else(|| Failure::Broken("a handler has 250 connections at the most".into()))?,

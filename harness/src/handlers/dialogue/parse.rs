@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::Dialogue;
 use super::error::{DialogueError, Fault, Flaw, position};
 use super::steps::{Act, Connect, How, MAIN, Outcome, ReportSpec, Send, Split, Step};
-use super::table::{Keys, Value, array, entries, number, table, text, wrong};
-use super::text::Text;
+use super::table::{Keys, Value, array, entries, number, table, text, time, wrong};
+use super::text::{Millis, Text};
 use expectation::expectation;
 use pieces::bytes;
 
@@ -57,6 +57,9 @@ fn read(path: &Path, source: &str, root: &DeTable<'_>) -> Result<Dialogue, Fault
     let name = keys.text("name")?.map_or(stem, |(name, _)| name.into());
     let (minipot, _) = text("minipot", keys.need("minipot")?)?;
     let minipot = minipot.into();
+    let spec = keys.text("spec")?.map(|(spec, _)| spec.into()).unwrap_or_default();
+    let full = keys.flag("full", false)?;
+    let ipv6 = keys.flag("ipv6", false)?;
     let deadline = keys.millis("deadline_ms")?.unwrap_or(DEADLINE);
     let wait = keys.millis("wait_ms")?.unwrap_or(WAIT);
     let mut variables = Vec::new();
@@ -68,7 +71,8 @@ fn read(path: &Path, source: &str, root: &DeTable<'_>) -> Result<Dialogue, Fault
     }
     let steps = steps(source, "step", keys.need("step")?)?;
     keys.end()?;
-    Ok(Dialogue { name, minipot, deadline, wait, path: path.into(), text: source.into(), variables, steps })
+    let (path, text) = (path.into(), source.into());
+    Ok(Dialogue { name, minipot, spec, full, ipv6, deadline, wait, path, text, variables, steps })
 }
 
 fn steps(source: &str, key: &str, value: &Value<'_>) -> Result<Vec<Step>, Fault> {
@@ -126,7 +130,7 @@ fn connect(keys: &mut Keys<'_, '_>) -> Result<(String, Act), Fault> {
         }
     };
     let report = keys.flag("report", outcome == Outcome::Succeeds)?;
-    let wait = keys.millis("wait_ms")?;
+    let wait = keys.time("wait_ms")?;
     Ok((name.into(), Act::Connect(Connect { report, outcome, wait })))
 }
 
@@ -136,7 +140,7 @@ fn send(keys: &mut Keys<'_, '_>) -> Result<Act, Fault> {
         None => Split::None,
         Some(value) => split(value)?,
     };
-    let pause = keys.millis("pause_ms")?.unwrap_or(PAUSE);
+    let pause = keys.time("pause_ms")?.unwrap_or(Millis::Fixed(PAUSE));
     let may_be_cut = keys.flag("may_be_cut", false)?;
     Ok(Act::Send(Send { bytes, split, pause, may_be_cut, reports: reports(keys)? }))
 }
@@ -168,9 +172,7 @@ fn report(value: &Value<'_>) -> Result<ReportSpec, Fault> {
     let data = match keys.get("data") {
         None => None,
         Some(value) => {
-            let entry = |(key, _, value): (&str, _, &Value<'_>)| {
-                text(key, value).map(|(value, span)| (key.to_owned(), Text::parse(value, span, true)))
-            };
+            let entry = |(key, _, value): (&str, _, &Value<'_>)| bytes(key, value).map(|value| (key.to_owned(), value));
             Some(entries(table("data", value)?).into_iter().map(entry).collect::<Result<_, _>>()?)
         }
     };
@@ -195,10 +197,9 @@ fn repeat(source: &str, keys: &mut Keys<'_, '_>) -> Result<Act, Fault> {
 
 fn simple(verb: &'static str, keys: &mut Keys<'_, '_>) -> Result<Act, Fault> {
     let value = keys.need(verb)?;
-    let millis = || number(verb, value).map(Duration::from_millis);
     Ok(match verb {
-        "silence_ms" => Act::Silence(millis()?),
-        "delay_ms" => Act::Delay(millis()?),
+        "silence_ms" => Act::Silence(time(verb, value)?),
+        "delay_ms" => Act::Delay(time(verb, value)?),
         "half_close" | "close" | "reset" => {
             if !matches!(value.get_ref(), DeValue::Boolean(true)) {
                 return Err(wrong(verb, "true", value));
@@ -216,7 +217,7 @@ fn simple(verb: &'static str, keys: &mut Keys<'_, '_>) -> Result<Act, Fault> {
                 DeValue::String(text) if text.as_ref() == "reset" => How::Reset,
                 _ => return Err(wrong(verb, "true, \"eof\" or \"reset\"", value)),
             };
-            Act::ExpectClose { how, not_before: keys.millis("not_before_ms")?, wait: keys.millis("wait_ms")? }
+            Act::ExpectClose { how, not_before: keys.time("not_before_ms")?, wait: keys.time("wait_ms")? }
         }
         "report" => Act::Report(report(value)?),
         "reports" => {
@@ -224,6 +225,6 @@ fn simple(verb: &'static str, keys: &mut Keys<'_, '_>) -> Result<Act, Fault> {
                 Flaw::Other("`reports` goes with `send`; on its own, write one step with `report` for each".into());
             return Err(Fault::new(value.span(), flaw));
         }
-        _ => Act::Expect { what: expectation(verb, value)?, wait: keys.millis("wait_ms")? },
+        _ => Act::Expect { what: expectation(verb, value)?, wait: keys.time("wait_ms")? },
     })
 }

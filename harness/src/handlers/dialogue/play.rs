@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::Dialogue;
 use super::steps::{Act, Connect, Expectation, How, Http, MAIN, Matcher, Outcome, ReportSpec, Send, Split, Step};
-use super::text::Values;
+use super::text::{Bytes, Millis, Values};
 use super::variables::COUNT;
 use crate::handlers::{Connection, Failure, Handler, Session, shown};
 use crate::history::ConnectionEnd;
@@ -29,7 +29,7 @@ impl Handler for Dialogue {
 impl Dialogue {
     fn values(&self, session: &Session) -> Values {
         let scenario = session.scenario();
-        let ip = scenario.address.map(|ip| ip.to_string()).unwrap_or_default();
+        let ip = scenario.source().map(|ip| ip.to_string()).unwrap_or_default();
         let (host, port) = (scenario.target.ip().to_string(), scenario.target.port().to_string());
         let built_in = [("marker", scenario.marker.clone()), ("host", host), ("port", port), ("ip", ip)];
         let mut values: Values = built_in.map(|(name, value)| (name.to_owned(), value)).into();
@@ -64,7 +64,8 @@ impl Play {
             Act::Connect(connect) => return self.connect(session, &step.on, connect, &step.place),
             Act::Repeat { times, pipelined, steps } => return self.repeat(session, *times, *pipelined, steps),
             Act::Delay(duration) => {
-                session.sleep(*duration);
+                let duration = duration.fill(&self.values).map_err(|why| at_place(&self.place(step), &why))?;
+                session.sleep(duration);
                 return Ok(());
             }
             Act::Close | Act::Reset => {
@@ -76,28 +77,29 @@ impl Play {
             _ => {}
         }
         let place = self.place(step);
+        let times = Times::of(&step.act, &self.values).map_err(|why| at_place(&place, &why))?;
         let open = self.open.get_mut(&step.on);
         let open = open.ok_or_else(|| Failure::Broken(format!("{place}: no connection `{}` is open", step.on)))?;
         open.connection.place = Some(place);
         match &step.act {
             Act::Send(send) => {
                 let bytes = send.bytes.fill(&self.values);
-                write(&mut open.connection, send, &bytes)?;
+                write(&mut open.connection, send, &bytes, times.pause)?;
                 open.last = Instant::now();
-                send.reports.iter().for_each(|report| expects(&mut open.connection, report, &self.values));
+                send.reports.iter().try_for_each(|report| expects(&mut open.connection, report, &self.values))?;
             }
-            Act::Expect { what, wait } => {
-                let captured = expect(&mut open.connection, what, *wait, &self.values)?;
+            Act::Expect { what, .. } => {
+                let captured = expect(&mut open.connection, what, times.wait, &self.values)?;
                 open.last = Instant::now();
                 self.values.extend(captured);
             }
-            Act::ExpectClose { how, not_before, wait } => {
+            Act::ExpectClose { how, .. } => {
                 let mut open = self.open.remove(&step.on);
-                return open.as_mut().map_or(Ok(()), |open| closes(open, *how, *not_before, *wait));
+                return open.as_mut().map_or(Ok(()), |open| closes(open, *how, times.not_before, times.wait));
             }
-            Act::Silence(lasting) => open.connection.silence(*lasting)?,
+            Act::Silence(_) => open.connection.silence(times.wait.unwrap_or_default())?,
             Act::HalfClose => open.connection.half_close(),
-            Act::Report(report) => expects(&mut open.connection, report, &self.values),
+            Act::Report(report) => expects(&mut open.connection, report, &self.values)?,
             _ => {}
         }
         Ok(())
@@ -108,7 +110,9 @@ impl Play {
     }
 
     fn connect(&mut self, session: &mut Session, on: &str, how: &Connect, place: &str) -> Result<(), Failure> {
-        let wait = how.wait.unwrap_or(session.scenario().wait);
+        let wait = how.wait.as_ref().map(|wait| wait.fill(&self.values)).transpose();
+        let wait = wait.map_err(|why| at_place(&format!("{}:{place}", self.file), &why))?;
+        let wait = wait.unwrap_or(session.scenario().wait);
         let tried = session.try_connect(wait)?;
         let target = session.scenario().target;
         let wrong = |expected: &str, seen: String| Failure::Wrong {
@@ -178,7 +182,7 @@ impl Play {
             self.values.insert(COUNT.into(), count.to_string());
             for step in steps {
                 if let (Act::Send(send), Some(open)) = (&step.act, self.open.get_mut(&step.on)) {
-                    send.reports.iter().for_each(|report| expects(&mut open.connection, report, &self.values));
+                    send.reports.iter().try_for_each(|report| expects(&mut open.connection, report, &self.values))?;
                 }
             }
         }
@@ -190,13 +194,48 @@ impl Play {
     }
 }
 
-fn expects(connection: &mut Connection, report: &ReportSpec, values: &Values) {
-    let data = report.data.as_ref();
-    let data = data.map(|data| data.iter().map(|(key, value)| (key.clone(), value.fill(values))).collect());
-    connection.expects(&report.action.fill(values), data);
+/// The times that a step names.
+#[derive(Default)]
+struct Times {
+    wait: Option<Duration>,
+    not_before: Option<Duration>,
+    pause: Duration,
 }
 
-fn write(connection: &mut Connection, send: &Send, bytes: &[u8]) -> Result<(), Failure> {
+impl Times {
+    fn of(act: &Act, values: &Values) -> Result<Self, String> {
+        let fill = |time: &Option<Millis>| time.as_ref().map(|time| time.fill(values)).transpose();
+        Ok(match act {
+            Act::Expect { wait, .. } => Self { wait: fill(wait)?, ..Self::default() },
+            Act::ExpectClose { wait, not_before, .. } => {
+                Self { wait: fill(wait)?, not_before: fill(not_before)?, ..Self::default() }
+            }
+            Act::Silence(lasting) => Self { wait: Some(lasting.fill(values)?), ..Self::default() },
+            Act::Send(send) => Self { pause: send.pause.fill(values)?, ..Self::default() },
+            _ => Self::default(),
+        })
+    }
+}
+
+fn at_place(place: &str, why: &str) -> Failure {
+    Failure::Broken(format!("{place}: {why}"))
+}
+
+fn expects(connection: &mut Connection, report: &ReportSpec, values: &Values) -> Result<(), Failure> {
+    let text = |(key, value): &(String, Bytes)| {
+        let value = String::from_utf8(value.fill(values));
+        let value = value.map_err(|_| {
+            let place = connection.here(String::new());
+            at_place(&place, &format!("a report is text, but `{key}` is not UTF-8"))
+        })?;
+        Ok::<_, Failure>((key.clone(), value))
+    };
+    let data = report.data.as_ref().map(|data| data.iter().map(text).collect::<Result<_, _>>()).transpose()?;
+    connection.expects(&report.action.fill(values), data);
+    Ok(())
+}
+
+fn write(connection: &mut Connection, send: &Send, bytes: &[u8], pause: Duration) -> Result<(), Failure> {
     let parts: Vec<&[u8]> = match &send.split {
         Split::None => vec![bytes],
         Split::EveryByte => bytes.chunks(1).collect(),
@@ -208,10 +247,10 @@ fn write(connection: &mut Connection, send: &Send, bytes: &[u8]) -> Result<(), F
     };
     match send.may_be_cut {
         true => {
-            connection.send_until_closed(&parts, send.pause);
+            connection.send_until_closed(&parts, pause);
             Ok(())
         }
-        false => connection.send_split(&parts, send.pause),
+        false => connection.send_split(&parts, pause),
     }
 }
 

@@ -1,9 +1,8 @@
 //! The steps of a dialogue, as they are carried out.
 
 use std::ops::Range;
-use std::time::Duration;
 
-use super::text::{Bytes, Text};
+use super::text::{Bytes, Millis, Text};
 
 /// The connection of steps that name none.
 pub(super) const MAIN: &str = "main";
@@ -23,10 +22,10 @@ pub(super) struct Step {
 pub(super) enum Act {
     Connect(Connect),
     Send(Send),
-    Expect { what: Expectation, wait: Option<Duration> },
-    ExpectClose { how: How, not_before: Option<Duration>, wait: Option<Duration> },
-    Silence(Duration),
-    Delay(Duration),
+    Expect { what: Expectation, wait: Option<Millis> },
+    ExpectClose { how: How, not_before: Option<Millis>, wait: Option<Millis> },
+    Silence(Millis),
+    Delay(Millis),
     HalfClose,
     Close,
     Reset,
@@ -39,7 +38,7 @@ pub(super) struct Connect {
     /// A `connect` report is expected.
     pub(super) report: bool,
     pub(super) outcome: Outcome,
-    pub(super) wait: Option<Duration>,
+    pub(super) wait: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub(super) enum Outcome {
 pub(super) struct Send {
     pub(super) bytes: Bytes,
     pub(super) split: Split,
-    pub(super) pause: Duration,
+    pub(super) pause: Millis,
     /// The system may close the connection before everything was sent.
     pub(super) may_be_cut: bool,
     pub(super) reports: Vec<ReportSpec>,
@@ -119,5 +118,5 @@ pub(super) struct Http {
 pub(super) struct ReportSpec {
     pub(super) action: Text,
     /// In the order of the file.
-    pub(super) data: Option<Vec<(String, Text)>>,
+    pub(super) data: Option<Vec<(String, Bytes)>>,
 }

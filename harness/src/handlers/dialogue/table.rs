@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::error::{Fault, Flaw};
+use super::text::{Millis, Text};
 
 /// A value with its place.
 pub(super) type Value<'a> = Spanned<DeValue<'a>>;
@@ -59,6 +60,11 @@ impl<'a, 'i> Keys<'a, 'i> {
         Ok(self.number(key)?.map(Duration::from_millis))
     }
 
+    /// A time of a step, which may be text with variables.
+    pub(super) fn time(&mut self, key: &'static str) -> Result<Option<Millis>, Fault> {
+        self.get(key).map(|value| time(key, value)).transpose()
+    }
+
     /// Nothing else may be in it.
     pub(super) fn end(self) -> Result<(), Fault> {
         let stranger = entries(self.table).into_iter().find(|(key, ..)| !self.known.contains(key));
@@ -90,6 +96,16 @@ pub(super) fn number(key: &str, value: &Value<'_>) -> Result<u64, Fault> {
         _ => None,
     }
     .ok_or_else(|| wrong(key, "a whole number, not negative", value))
+}
+
+pub(super) fn time(key: &str, value: &Value<'_>) -> Result<Millis, Fault> {
+    if let DeValue::String(source) = value.get_ref() {
+        let text = Text::parse(source, value.span(), true);
+        if text.variables().next().is_some() {
+            return Ok(Millis::Filled(text));
+        }
+    }
+    number(key, value).map(|number| Millis::Fixed(Duration::from_millis(number)))
 }
 
 pub(super) fn array<'a, 'i>(key: &str, value: &'a Value<'i>) -> Result<&'a DeArray<'i>, Fault> {

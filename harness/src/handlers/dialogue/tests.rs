@@ -226,6 +226,58 @@ expect_close = "eof"
 }
 
 #[test]
+fn times_are_variables_and_reports_put_together() {
+    let text = r#"
+minipot = "ftp"
+[variables]
+quiet_ms = "60"
+[[step]]
+send = "x"
+report = { action = "login", data = { username = [{ text = "u", times = 3 }, "-${marker}"], password = "" } }
+[[step]]
+silence_ms = "${quiet_ms}"
+[[step]]
+expect_close = true
+not_before_ms = "1${quiet_ms}"
+"#;
+    let (target, served) = server(vec![Turn::Hear(1), Turn::Rest(240)]);
+    let (told, ended) = play(text, target);
+    served.join().unwrap();
+    assert_eq!(ended, HandlerEnd::Done, "{}", failure(&told));
+    assert!(reports(&told)[1].contains("uuu-m17"), "{:?}", reports(&told));
+
+    let (target, served) = server(vec![Turn::Hear(1), Turn::Rest(100)]);
+    let (told, ended) = play(text, target);
+    served.join().unwrap();
+    assert_eq!(ended, HandlerEnd::Failed);
+    assert!(failure(&told).contains("to stay open for 160 ms"), "{}", failure(&told));
+
+    let (target, served) = server(vec![Turn::Hear(1)]);
+    let (_, ended) = play(&text.replace("\"60\"", "\"soon\""), target);
+    served.join().unwrap();
+    let reason = "d.toml:9:1: \"soon\" is no number of milliseconds".to_owned();
+    assert_eq!(ended, HandlerEnd::Broken { reason });
+}
+
+#[test]
+fn a_dialogue_can_ask_for_ipv6() {
+    let dialogue = "minipot = \"ftp\"\nipv6 = true\n[[step]]\nexpect = \"${host} ${ip}\"\n";
+    let dialogue = Dialogue::parse(Path::new("d.toml"), dialogue).unwrap();
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = thread::spawn(move || listener.accept().unwrap().0.write_all(b"::1 ").unwrap());
+    let mut scenario = Scenario::dialogue(&dialogue, Endpoint::new("127.0.0.1".parse().unwrap(), port));
+    scenario.address = Some("127.16.0.1".parse().unwrap());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = told.clone();
+    let ended = child::carry_out(&[], scenario, Box::new(move |_, step| listener.lock().unwrap().push(step)));
+    served.join().unwrap();
+    let told = told.lock().unwrap().clone();
+    assert_eq!(ended, HandlerEnd::Done, "{}", failure(&told));
+    assert!(reports(&told)[0].contains("::1"), "{:?}", reports(&told));
+}
+
+#[test]
 fn mistakes_are_named_with_line_and_column() {
     let head = "minipot = \"ftp\"\n[[step]]\n";
     for (step, said) in [
@@ -242,6 +294,8 @@ fn mistakes_are_named_with_line_and_column() {
             "send = \"x\"\nsplitt = 1",
             "d.toml:4:1: unknown key `splitt` in a step with `send`; it takes: on, send, split,",
         ),
+        ("delay_ms = \"soon\"", "d.toml:3:12: `delay_ms` is text; it must be a whole number"),
+        ("delay_ms = \"${soon}\"", "d.toml:3:12: undefined variable `${soon}`"),
         ("expect = \"x\"\nwait_ms = -1", "d.toml:4:11: `wait_ms` is a number (-1); it must be a whole number"),
         ("send = \"x\"\non = \"b\"", "d.toml:3:1: there is no open connection `b` here"),
         ("send = \"x\"\nreport = { data = {} }", "d.toml:4:10: `action` is missing in a report"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::error::{Fault, Flaw};
 
@@ -86,6 +87,34 @@ fn variable(rest: &str) -> Option<(&str, &str)> {
             && name.chars().all(|other| other.is_ascii_alphanumeric() || other == '_')
     };
     is_name(name).then_some((name, after))
+}
+
+/// A time: a number of milliseconds, or text with variables that makes one.
+#[derive(Clone, Debug)]
+pub(super) enum Millis {
+    Fixed(Duration),
+    Filled(Text),
+}
+
+impl Millis {
+    /// The error says what stands there instead of a number.
+    pub(super) fn fill(&self, values: &Values) -> Result<Duration, String> {
+        match self {
+            Self::Fixed(duration) => Ok(*duration),
+            Self::Filled(text) => {
+                let filled = text.fill(values);
+                let wrong = |_| format!("\"{filled}\" is no number of milliseconds");
+                filled.parse().map(Duration::from_millis).map_err(wrong)
+            }
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&Text> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Filled(text) => Some(text),
+        }
+    }
 }
 
 /// Bytes, put together from parts.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Dialogue;
 use super::error::{Fault, Flaw};
 use super::steps::{Act, Expectation, MAIN, Matcher, Outcome, ReportSpec, Step};
-use super::text::{Bytes, Text};
+use super::text::{Bytes, Millis, Text};
 
 /// What every dialogue has.
 pub(super) const BUILT_IN: [&str; 4] = ["marker", "host", "port", "ip"];
@@ -45,6 +45,7 @@ impl Scope {
         }
         match &step.act {
             Act::Connect(connect) => {
+                self.times([&connect.wait])?;
                 if connect.outcome == Outcome::Succeeds && !self.open.insert(step.on.clone()) {
                     return Err(Fault::new(step.span.clone(), Flaw::ConnectedTwice { name: step.on.clone() }));
                 }
@@ -52,15 +53,24 @@ impl Scope {
             }
             Act::Send(send) => {
                 self.bytes(&send.bytes)?;
+                send.pause.text().map_or(Ok(()), |text| self.text(text))?;
                 send.reports.iter().try_for_each(|report| self.report(report))
             }
-            Act::Expect { what, .. } => self.expectation(what),
+            Act::Expect { what, wait } => {
+                self.times([wait])?;
+                self.expectation(what)
+            }
             Act::Report(report) => self.report(report),
-            Act::ExpectClose { .. } | Act::Close | Act::Reset => {
+            Act::ExpectClose { not_before, wait, .. } => {
+                self.open.remove(&step.on);
+                self.times([not_before, wait])
+            }
+            Act::Close | Act::Reset => {
                 self.open.remove(&step.on);
                 Ok(())
             }
-            Act::Silence(_) | Act::Delay(_) | Act::HalfClose => Ok(()),
+            Act::Silence(time) | Act::Delay(time) => time.text().map_or(Ok(()), |text| self.text(text)),
+            Act::HalfClose => Ok(()),
             Act::Repeat { steps, .. } => {
                 let outer = self.defined.insert(COUNT.into());
                 self.steps(steps)?;
@@ -105,7 +115,11 @@ impl Scope {
 
     fn report(&self, report: &ReportSpec) -> Result<(), Fault> {
         self.text(&report.action)?;
-        report.data.iter().flatten().try_for_each(|(_, value)| self.text(value))
+        report.data.iter().flatten().try_for_each(|(_, value)| self.bytes(value))
+    }
+
+    fn times<'t>(&self, times: impl IntoIterator<Item = &'t Option<Millis>>) -> Result<(), Fault> {
+        times.into_iter().flatten().filter_map(Millis::text).try_for_each(|text| self.text(text))
     }
 
     fn bytes(&self, bytes: &Bytes) -> Result<(), Fault> {
