@@ -153,21 +153,26 @@ impl Runner<'_> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
             let mut sut = self.start().await?;
+            let mut astray = false;
             for (index, case) in group.cases.iter().enumerate() {
                 if index > 0 {
                     let mut interrupt = self.interrupt.clone();
                     let _ = tokio::time::timeout(self.pause, interrupt.wait()).await;
                 }
-                let dead = sut.reap_dead();
-                if !dead.is_empty() {
+                // A system that could not be brought to where a case begins is seldom brought to where the next one does,
+                // and to find that out takes longer than a start.
+                if !sut.reap_dead().is_empty() || astray {
                     sut.stop().await;
                     sut = self.start().await?;
                 }
                 let ran = self.case(&group.name, case, &mut sut, watch, backends, reporter).await;
-                if let Err(error) = ran {
-                    sut.stop().await;
-                    return Err(error);
-                }
+                astray = match ran {
+                    Ok(met) => !met,
+                    Err(error) => {
+                        sut.stop().await;
+                        return Err(error);
+                    }
+                };
             }
             reporter.doing(&format!("stopping {}", self.profile.name));
             sut.stop().await;
@@ -182,10 +187,11 @@ impl Runner<'_> {
         tokio::select! {
             started = Sut::start(self.profile, &self.logs, &self.recorder) => Ok(started?),
             () = interrupt.wait() => Err(RunError::Interrupted),
+            () = self.unwritten() => Err(self.unwritable()),
         }
     }
 
-    /// One case: need, workload, settle, fence, verdict.
+    /// One case: need, workload, settle, fence, verdict. Returns whether its need was met.
     async fn case(
         &mut self,
         group: &str,
@@ -194,18 +200,19 @@ impl Runner<'_> {
         watch: &mut dyn crate::observers::Observer,
         backends: &Backends,
         reporter: &mut dyn Reporter,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let planned = planned(group, case);
         reporter.case_begins(&planned);
         let need = match &case.need {
             Some(need) => self.carry_out(need, &planned.case, case.deadline).await,
             None => Ok(()),
         };
+        let met = need.is_ok();
         let declared = [Check::Coverage, Check::Causality, Check::Alive];
         let checks = declared.iter().chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
-        self.sample(sut);
+        self.sample(sut, watch);
         let outcome = match need {
             Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
@@ -213,7 +220,7 @@ impl Runner<'_> {
         // A death of the observer is in the history; the case still gets its end.
         let fenced = self.settle(&planned.case, case, watch, backends).await;
         sut.reap_dead();
-        self.sample(sut);
+        self.sample(sut, watch);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
         self.recorder.settle();
@@ -221,10 +228,12 @@ impl Runner<'_> {
         if self.interrupt.came() {
             return Err(RunError::Interrupted);
         }
-        if self.recorder.file_failed() {
-            return Err(self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted));
-        }
-        Ok(())
+        if self.recorder.file_failed() { Err(self.unwritable()) } else { Ok(met) }
+    }
+
+    /// Why the history's file has failed.
+    fn unwritable(&self) -> RunError {
+        self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted)
     }
 }
 

@@ -124,6 +124,7 @@ fn socket(socket: u64, local: &str, remote: Option<&str>, from: TcpState, to: Tc
         from,
         to,
         ipv6_only: false,
+        refused: false,
         process: Process::default(),
     })
 }

@@ -92,7 +92,7 @@ mod tests {
     fn what_a_process_held_first_is_left() {
         let held = |ns: u64, tgid: u32| {
             let process = "p".into();
-            event(ns, Event::Resources(Resources { process, tgid, processes: 1, resident_bytes: ns, sockets: 1 }))
+            event(ns, Event::Resources(Resources { process, tgid, processes: 1, resident_bytes: ns, sockets: Some(1) }))
         };
         let before = vec![held(1, 5), held(2, 5), held(3, 6), held(4, 5)];
         assert_eq!(carry(before), [held(1, 5), held(3, 6)]);

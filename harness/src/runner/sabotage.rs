@@ -1,5 +1,7 @@
 //! Negative controls of the observer itself: it really loses records, or really dies, so that verdicts become unknown.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::observers::ebpf::EbpfObserver;
 use crate::observers::{Observer, ObserverError};
 
@@ -53,6 +55,10 @@ impl Observer for Sabotaged {
 
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
         self.observer.tell_losses()
+    }
+
+    fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
+        self.observer.sockets_held(processes)
     }
 
     fn stop(self: Box<Self>) -> Result<(), ObserverError> {

@@ -56,9 +56,9 @@ impl Runner<'_> {
     }
 
     /// Records what every process of the system holds at this moment; one that has gone is left out.
-    pub(super) fn sample(&self, sut: &Sut) {
+    pub(super) fn sample(&self, sut: &Sut, watch: &mut dyn Observer) {
         for (process, pid) in sut.processes() {
-            match procfs::resources(process, pid) {
+            match procfs::resources(process, pid, |processes| watch.sockets_held(processes)) {
                 Ok(resources) => self.recorder.record(Source::Procfs, Event::Resources(resources)),
                 Err(error) => tracing::debug!(process, pid, %error, "what it holds cannot be told"),
             }

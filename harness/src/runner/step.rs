@@ -13,6 +13,9 @@ use crate::sut::wait;
 /// Operations that were ended record that within this time: all they need is a turn of the runtime.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// From a look at whether the history can still be written to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 impl Runner<'_> {
     /// Carries out a step. A panic in it ends the step and nothing else.
     pub(super) async fn carry_out(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
@@ -33,12 +36,20 @@ impl Runner<'_> {
             },
             () = tokio::time::sleep(deadline) => Err(format!("it did not end within {} s", deadline.as_secs())),
             () = interrupt.wait() => Err("interrupted".into()),
+            () = self.unwritten() => Err("its history can no longer be written".into()),
         };
         task.abort();
         // What the task says now is said already.
         let _ = task.await;
         self.last_words(from).await;
         outcome
+    }
+
+    /// Returns when nothing more can be written to the history: what happens from then on, nobody could judge.
+    pub(super) async fn unwritten(&self) {
+        while !self.recorder.file_failed() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Waits until every operation that began has recorded its end: tasks that the step had spawned end a little later.

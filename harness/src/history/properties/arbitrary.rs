@@ -110,11 +110,11 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn socket_state() -> impl Strategy<Value = Event> {
-    let rest = (prop::option::of(endpoint()), state(), state(), any::<bool>(), process());
+    let rest = (prop::option::of(endpoint()), state(), state(), any::<[bool; 2]>(), process());
     (0u64..4, any::<u32>(), endpoint(), rest).prop_map(
-        |(socket, netns, local, (remote, from, to, ipv6_only, process))| {
+        |(socket, netns, local, (remote, from, to, [ipv6_only, refused], process))| {
             let socket = SocketId(socket.wrapping_sub(1));
-            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, process })
+            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, refused, process })
         },
     )
 }
@@ -148,7 +148,7 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
-    (text(), any::<(u32, u32, u64, u64)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
+    (text(), any::<(u32, u32, u64, Option<u64>)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
         Resources { process, tgid: tgid % 4, processes, resident_bytes, sockets }
     })
 }
