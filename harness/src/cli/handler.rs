@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::CliError;
+use crate::checks::conversation;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::exit_code::Exit;
 use crate::handlers::{Dialogue, Registered, Scenario, child};
-use crate::history::{ConnectionEnd, HandlerEnd, HandlerStep};
+use crate::history::{HandlerEnd, HandlerStep};
 use crate::report::terminal::plain;
 
 #[derive(Args)]
@@ -97,26 +98,12 @@ fn target(options: &Try) -> Result<Endpoint, CliError> {
 }
 
 fn line(step: &HandlerStep) -> Option<String> {
-    Some(match step {
-        HandlerStep::Connect { connection, local: Some(local), .. } => format!("[{connection}] connected from {local}"),
-        HandlerStep::Connect { connection, error, .. } => {
-            format!("[{connection}] not connected: {}", error.as_deref().unwrap_or_default())
-        }
-        HandlerStep::Sent { connection, bytes, head } => format!("[{connection}] -> {bytes:>5}  \"{head}\""),
-        HandlerStep::Received { connection, bytes, head } => format!("[{connection}] <- {bytes:>5}  \"{head}\""),
-        HandlerStep::Expects { connection, report, .. } => format!("[{connection}] report    {report}"),
-        HandlerStep::Over { connection, how } => format!(
-            "[{connection}] {}",
-            match how {
-                ConnectionEnd::Eof => "closed by the system",
-                ConnectionEnd::Reset => "reset by the system",
-                ConnectionEnd::Closed => "closed by us",
-                ConnectionEnd::Aborted => "reset by us",
-            }
-        ),
-        HandlerStep::Failed { place, expected, seen } => format!("FAIL  {place}: expected {expected}; {seen}"),
-        HandlerStep::End { outcome: HandlerEnd::Done } => "PASS  the conversation went as it should".into(),
-        HandlerStep::End { outcome: HandlerEnd::Failed } | HandlerStep::Start { .. } => return None,
-        HandlerStep::End { outcome } => format!("ERROR it {outcome}"),
+    conversation::line(step).or_else(|| {
+        Some(match step {
+            HandlerStep::Failed { place, expected, seen } => format!("FAIL  {place}: expected {expected}; {seen}"),
+            HandlerStep::End { outcome: HandlerEnd::Done } => "PASS  the conversation went as it should".into(),
+            HandlerStep::End { outcome } if *outcome != HandlerEnd::Failed => format!("ERROR it {outcome}"),
+            _ => return None,
+        })
     })
 }

@@ -186,3 +186,10 @@ pub enum ReportsChange {
         reason: String,
     },
 }
+
+impl ReportsChange {
+    /// Whether it bears on later cases too.
+    pub(super) fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Backlog { .. } | Self::Drained { .. } | Self::Settled { .. })
+    }
+}

@@ -110,20 +110,21 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn socket_state() -> impl Strategy<Value = Event> {
-    let rest = (prop::option::of(endpoint()), state(), state(), any::<bool>(), process());
+    let rest = (prop::option::of(endpoint()), state(), state(), any::<[bool; 2]>(), process());
     (0u64..4, any::<u32>(), endpoint(), rest).prop_map(
-        |(socket, netns, local, (remote, from, to, ipv6_only, process))| {
+        |(socket, netns, local, (remote, from, to, [ipv6_only, refused], process))| {
             let socket = SocketId(socket.wrapping_sub(1));
-            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, process })
+            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, refused, process })
         },
     )
 }
 
 fn syscall() -> impl Strategy<Value = Event> {
     let phase = prop_oneof![Just(SyscallPhase::Enter), any::<i64>().prop_map(SyscallPhase::Exit)];
-    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), process());
-    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, process))| {
-        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, process })
+    let tuple = prop::option::of((endpoint(), endpoint()).prop_map(|(local, remote)| Tuple { local, remote }));
+    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), tuple, process());
+    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, tuple, process))| {
+        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, tuple, process })
     })
 }
 
@@ -143,12 +144,13 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
             sees_connections
         }),
         Just(ObserverChange::Stopped),
+        text().prop_map(|what| ObserverChange::Lacks { what }),
         text().prop_map(|reason| ObserverChange::Died { reason }),
     ]
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
-    (text(), any::<(u32, u32, u64, u64)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
+    (text(), any::<(u32, u32, u64, Option<u64>)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
         Resources { process, tgid: tgid % 4, processes, resident_bytes, sockets }
     })
 }
