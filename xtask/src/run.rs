@@ -35,7 +35,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
 /// Builds the suites and the reference systems for release; returns the suites' program, beside which the others lie.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let mut build = workspace.cargo("build");
-    build.args(["--release", "--package", "suites", "--package", "reference-tunnel"]);
+    build.args(["--release", "--package", "suites", "--package", "reference-tunnel", "--package", "reference-minipot"]);
     let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
     Ok(workspace.target_dir.join("release/suites"))

@@ -15,7 +15,7 @@ use anyhow::Context;
 use portwitness_toolchain::{Compiler, Linker, stamp_file, tools_dir};
 
 use crate::workspace::Workspace;
-use apt::{Package, missing_c_compiler};
+use apt::{Package, missing_c_compiler, missing_cpp_compiler};
 use progress::Progress;
 use tunnel::{Tunnel, missing_python};
 
@@ -76,6 +76,7 @@ fn install(workspace: &Workspace, progress: &Progress) -> anyhow::Result<()> {
     if no_linker || no_tunnel {
         packages.extend(missing_c_compiler());
     }
+    packages.extend(missing_cpp_compiler());
     if no_tunnel {
         packages.extend(missing_python());
     }

@@ -24,6 +24,12 @@ pub(super) fn missing_c_compiler() -> Vec<Package> {
     ["gcc", "libc6-dev"].map(|name| Package { name, why: "links programs, builds Python modules" }).into()
 }
 
+/// The C++ compiler, unless there is one.
+pub(super) fn missing_cpp_compiler() -> Vec<Package> {
+    let there = std::env::var_os("CXX").is_some() || Path::new("/usr/bin/c++").exists();
+    if there { Vec::new() } else { vec![Package { name: "g++", why: "builds ZeroMQ, which comes as source" }] }
+}
+
 /// Installs `packages` with apt-get; nothing to do for an empty list.
 ///
 /// # Errors

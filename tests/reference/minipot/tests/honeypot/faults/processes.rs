@@ -1,0 +1,66 @@
+//! Start, stop and death.
+
+use std::{thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::ftp;
+use crate::{
+    TELNET_USER, ftp_login,
+    system::{System, kill, listens, wait_until},
+};
+
+#[test]
+fn dies_silently() {
+    let (mut system, mut proxy, mut client) = ftp("dies-silently");
+    for _ in 0..8 {
+        ftp_login(&mut client, "me", "x");
+    }
+    client.say("USER a\r\nPASS b\r\n");
+    assert_eq!(system.wait().code(), Some(0));
+    proxy.reports(10);
+    assert!(!listens(system.telnet));
+}
+
+#[test]
+fn outlives_a_child() {
+    let (mut system, _proxy) = System::with_fault("outlives-child");
+    let first = system.children()[0];
+    kill(first);
+    wait_until("the first minipot is gone", || system.children().len() == 3);
+    let open = [system.ftp, system.http, system.smtp, system.telnet].into_iter().filter(|port| listens(*port));
+    assert_eq!(open.count(), 3);
+    system.connect(system.telnet).expect(TELNET_USER);
+    assert!(system.master.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn ignores_stop() {
+    let (mut system, _proxy) = System::with_fault("ignores-stop");
+    // As the harness does it: the whole process group, and so the minipots.
+    for pid in system.children() {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+    system.terminate();
+    thread::sleep(Duration::from_millis(500));
+    system.connect(system.telnet).expect(TELNET_USER);
+    kill_process(Pid::from_child(&system.master), Signal::INT).unwrap();
+    assert_eq!(system.wait().code(), Some(0));
+}
+
+#[test]
+fn dies_at_start() {
+    let (mut system, _proxy) = System::spawn(&["--fault", "dies-at-start"]);
+    assert_eq!(system.wait().code(), Some(3));
+    assert!(!listens(system.ftp));
+}
+
+#[test]
+fn never_listens() {
+    let (system, _proxy) = System::spawn(&["--fault", "never-listens"]);
+    for port in [system.ftp, system.http, system.telnet] {
+        wait_until("the others listen", || listens(port));
+    }
+    thread::sleep(Duration::from_millis(300));
+    assert!(!listens(system.smtp));
+}

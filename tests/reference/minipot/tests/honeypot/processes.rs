@@ -1,0 +1,120 @@
+//! Start, stop and death of the processes, and a proxy that takes nothing.
+
+use std::{
+    fs,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    FTP_GREETING, LOGIN_FAILS, USER_PROMPT,
+    system::{System, kill, listens, sockets, wait_until},
+};
+
+#[test]
+fn listens_on_both_families_as_nobody() {
+    let (system, _proxy) = System::start();
+    for port in [system.ftp, system.http, system.smtp, system.telnet] {
+        assert!(sockets("tcp6", port) && !sockets("tcp", port));
+    }
+    assert_eq!(system.children().len(), 4);
+    if rustix::process::geteuid().is_root() {
+        for pid in system.children().into_iter().chain([system.master.id().cast_signed()]) {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            assert!(status.contains("Uid:\t65534\t65534\t65534\t65534"), "{status}");
+        }
+    }
+}
+
+#[test]
+fn stop_delivers_what_is_pending() {
+    let (mut system, mut proxy) = System::start();
+    for _ in 0..3 {
+        let mut client = system.connect(system.ftp);
+        client.expect(FTP_GREETING);
+        client.say("USER a\r\nPASS b\r\n".repeat(100));
+        client.expect(format!("{USER_PROMPT}\r\n{LOGIN_FAILS}\r\n").repeat(100));
+    }
+    system.terminate();
+    assert_eq!(system.wait().code(), Some(0));
+    proxy.reports(303);
+    proxy.is_quiet();
+    assert!(!listens(system.ftp));
+}
+
+#[test]
+fn stop_does_not_wait_for_a_proxy_that_is_not_there() {
+    let mut system = System::without_proxy(&[]);
+    system.wait_for_ports();
+    system.connect(system.ftp).expect(FTP_GREETING);
+    let start = Instant::now();
+    system.terminate();
+    assert_eq!(system.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn death_of_a_minipot_ends_all_with_code_0() {
+    let (mut system, _proxy) = System::start();
+    let children = system.children();
+    kill(children[2]);
+    assert_eq!(system.wait().code(), Some(0));
+    for pid in children {
+        wait_until("the minipots are gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
+    }
+    for port in [system.ftp, system.http, system.smtp, system.telnet] {
+        assert!(!listens(port));
+    }
+}
+
+#[test]
+fn death_of_the_master_ends_all() {
+    let (system, _proxy) = System::start();
+    let children = system.children();
+    kill(system.master.id().cast_signed());
+    for pid in children {
+        wait_until("the minipots are gone", || !fs::exists(format!("/proc/{pid}")).unwrap());
+    }
+}
+
+#[test]
+fn thousand_messages_are_kept_and_one_more_ends_it_with_code_6() {
+    let mut system = System::without_proxy(&[]);
+    system.wait_for_ports();
+    let talk = |attempts: usize| {
+        let mut client = system.connect(system.ftp);
+        client.expect(FTP_GREETING);
+        client.say("USER a\r\nPASS b\r\n".repeat(attempts));
+        client.expect(format!("{USER_PROMPT}\r\n{LOGIN_FAILS}\r\n").repeat(attempts));
+        client
+    };
+    // The welcome, nine times 101 reports, and a connection with 90 make 1000.
+    for _ in 0..9 {
+        talk(100);
+    }
+    let mut last = talk(89);
+    assert!(last.is_silent());
+    let start = Instant::now();
+    last.ask("PASS x", "503 Login with USER first.");
+    assert_eq!(system.wait().code(), Some(6));
+    assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn port_in_use_is_named_and_does_not_show_in_the_exit_code() {
+    let taken = TcpListener::bind("[::]:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut system = System::without_proxy(&["-F", &port]);
+    assert_eq!(system.wait().code(), Some(0));
+    let log = system.log();
+    assert!(log.contains(&format!("[::]:{port}: free that port")), "{log}");
+}
+
+#[test]
+fn unknown_user_is_named() {
+    if rustix::process::geteuid().is_root() {
+        let mut system = System::without_proxy(&["-u", "nobody-at-all"]);
+        assert_eq!(system.wait().code(), Some(1));
+        assert!(system.log().contains("there is no user nobody-at-all"));
+    }
+}

@@ -1,0 +1,89 @@
+//! The proxy's side: a PULL socket that binds, and what the reports in its messages say.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rmpv::Value;
+
+use crate::system::{SOON, TOPIC};
+
+/// A PULL socket.
+pub(crate) struct Proxy {
+    socket: zmq::Socket,
+}
+
+impl Proxy {
+    /// Binds it, open to everybody.
+    pub(crate) fn bind(address: &str) -> Self {
+        let socket = zmq::Context::new().socket(zmq::PULL).unwrap();
+        socket.bind(address).unwrap();
+        let path = address.strip_prefix("ipc://").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        Self { socket }
+    }
+
+    /// The next message, if one comes within `limit`.
+    pub(crate) fn next(&mut self, limit: Duration) -> Option<Vec<Vec<u8>>> {
+        self.socket.set_rcvtimeo(limit.as_millis() as i32).unwrap();
+        match self.socket.recv_multipart(0) {
+            Ok(frames) => Some(frames),
+            Err(zmq::Error::EAGAIN) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The next report, which must come soon, in the correct form, as text: `type ip action key=value...`.
+    pub(crate) fn report(&mut self) -> String {
+        self.report_within(SOON).expect("no report came")
+    }
+
+    /// The same, if one comes within `limit`.
+    pub(crate) fn report_within(&mut self, limit: Duration) -> Option<String> {
+        self.next(limit).map(|frames| correct(&frames).unwrap_or_else(|wrong| panic!("{wrong}: {frames:?}")))
+    }
+
+    /// The next reports.
+    pub(crate) fn reports(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.report()).collect()
+    }
+
+    /// Fails when a message comes.
+    pub(crate) fn is_quiet(&mut self) {
+        assert_eq!(self.next(Duration::from_millis(300)), None);
+    }
+}
+
+/// The report that a message carries, or what is wrong with its form.
+pub(crate) fn correct(frames: &[Vec<u8>]) -> Result<String, String> {
+    let [topic, report] = frames else { return Err(format!("{} frames", frames.len())) };
+    if topic != TOPIC.as_bytes() {
+        return Err(format!("topic {}", topic.escape_ascii()));
+    }
+    let map = decode(report);
+    let keys: Vec<&str> = map.iter().map(|(key, _)| key.as_str()).collect();
+    if keys != ["ts", "type", "ip", "action", "data"][..keys.len().clamp(4, 5)] {
+        return Err(format!("keys {keys:?}"));
+    }
+    let ts = map[0].1.as_u64().ok_or("ts is no unsigned integer")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    if ts.abs_diff(now) > 2 {
+        return Err(format!("ts {ts} at {now}"));
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(format!("{value:?} is no str"));
+    let mut words = map[1..4].iter().map(|(_, value)| text(value)).collect::<Result<Vec<String>, String>>()?;
+    for (key, value) in map.get(4).map(|(_, data)| data.as_map().unwrap().as_slice()).unwrap_or_default() {
+        words.push(format!("{}={}", text(key)?, text(value)?));
+    }
+    Ok(words.join(" "))
+}
+
+/// The map that a report is.
+pub(crate) fn decode(mut report: &[u8]) -> Vec<(String, Value)> {
+    let value = rmpv::decode::read_value(&mut report).unwrap();
+    assert!(report.is_empty(), "bytes after the map");
+    let Value::Map(map) = value else { panic!("no map") };
+    map.into_iter().map(|(key, value)| (key.as_str().unwrap().to_owned(), value)).collect()
+}
