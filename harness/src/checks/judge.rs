@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::agreement::{self, Agreed};
 use super::metrics::Metrics;
 use super::port_window::Measured;
 use super::slice::Slice;
 use super::system::System;
 use super::verdict::Verdict;
 use super::{Check, connection};
-use crate::history::{CaseId, Event, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
+use crate::history::{CaseId, Event, Evidence, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
 
 /// All verdicts of a run, with what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct CaseJudgement {
     pub windows: Vec<Measured>,
     /// How connections ended, where the case asks for it.
     pub endings: Vec<String>,
+    /// What two witnesses agree on, where a second one watched and they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreed>,
     /// Its figures.
     pub metrics: Metrics,
 }
@@ -94,6 +98,7 @@ pub fn judge_stream<E>(
 pub struct Judge {
     /// The records since the last case ended, and what earlier ones left.
     history: History,
+    evidence: Evidence,
     planned: HashMap<CaseId, usize>,
     cases: Vec<Option<CaseJudgement>>,
     in_case: bool,
@@ -111,16 +116,21 @@ impl Judge {
         let planned = run.cases.iter().enumerate().map(|(index, planned)| (planned.case.clone(), index)).collect();
         let cases = vec![None; run.cases.len()];
         let history = History::new(run, Vec::new());
-        Self { history, planned, cases, in_case: false, system: System::default(), rung: None, widest_ns: 0 }
+        let (evidence, system) = (Evidence::default(), System::default());
+        Self { history, evidence, planned, cases, in_case: false, system, rung: None, widest_ns: 0 }
     }
 
     /// Takes the next record.
     pub fn take(&mut self, record: Record) {
         self.system.take(&record.event);
-        // A poll that came late was less certain than the interval promises.
-        self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
+        if record.source.witnesses_ports() {
+            // A poll that came late was less certain than the interval promises.
+            self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
+        }
         let ended = match &record.event {
-            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => {
+            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. })
+                if record.source.witnesses_ports() =>
+            {
                 self.rung = Some((rung.clone(), *uncertainty_ns));
                 None
             }
@@ -132,7 +142,7 @@ impl Judge {
             _ => None,
         };
         let is_end = ended.is_some();
-        if record.event.is_evidence() {
+        if self.evidence.takes(&record) {
             self.history.records.push(record);
         }
         if let Some(index) = ended {
@@ -193,10 +203,21 @@ pub fn judge_case(history: &History, planned: &PlannedCase) -> CaseJudgement {
     let mut checks = vec![CheckJudgement { name: "carried out".into(), verdict: carried_out(&slice) }];
     let mut windows = Vec::new();
     let mut endings = Vec::new();
+    let mut agreement = None;
     for declared in slice.declared {
         match serde_json::from_value::<Check>(declared.clone()) {
             Ok(check) => {
-                checks.push(CheckJudgement { name: check.name(), verdict: check.judge(&slice) });
+                let verdict = match &check {
+                    Check::Agreement => agreement::compare(&slice).map_or_else(
+                        |verdict| verdict,
+                        |agreed| {
+                            agreement = Some(agreed);
+                            Verdict::Pass
+                        },
+                    ),
+                    check => check.judge(&slice),
+                };
+                checks.push(CheckJudgement { name: check.name(), verdict });
                 match &check {
                     Check::PortWindow(window) => windows.extend(window.measure(&slice)),
                     Check::Endings(ends) => endings.push(connection::classify(&slice, &ends.group)),
@@ -213,7 +234,7 @@ pub fn judge_case(history: &History, planned: &PlannedCase) -> CaseJudgement {
     let evidence = checks.iter().filter(|check| check.name != "carried out" || !check.verdict.passed());
     let verdict = Verdict::worst(evidence.map(|check| &check.verdict));
     let metrics = Metrics::of(&slice);
-    CaseJudgement { planned: planned.clone(), verdict, checks, windows, endings, metrics }
+    CaseJudgement { planned: planned.clone(), verdict, checks, windows, endings, agreement, metrics }
 }
 
 impl SuiteJudgement {
@@ -243,6 +264,7 @@ impl CaseJudgement {
             checks: Vec::new(),
             windows: Vec::new(),
             endings: Vec::new(),
+            agreement: None,
             metrics: Metrics::default(),
         }
     }

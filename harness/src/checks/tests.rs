@@ -1,11 +1,14 @@
 //! Every check, on histories that make it pass, fail and give up.
 
+mod agreement;
 mod connections;
 mod evidence;
 mod leftovers;
 mod pace;
 mod ports;
+mod reports;
 mod traffic;
+mod witnessed;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Records of every kind, with any values.
 
+mod reports;
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -101,6 +103,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => text().prop_map(|text| Event::Note { text }),
         1 => text().prop_map(|name| Event::Moment { name }),
         2 => resources().prop_map(Event::Resources),
+        2 => reports::message().prop_map(Event::Message),
+        1 => reports::change().prop_map(Event::Reports),
+        3 => reports::handling().prop_map(Event::Handler),
     ]
 }
 
@@ -116,9 +121,10 @@ fn socket_state() -> impl Strategy<Value = Event> {
 
 fn syscall() -> impl Strategy<Value = Event> {
     let phase = prop_oneof![Just(SyscallPhase::Enter), any::<i64>().prop_map(SyscallPhase::Exit)];
-    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), process());
-    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, process))| {
-        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, process })
+    let tuple = prop::option::of((endpoint(), endpoint()).prop_map(|(local, remote)| Tuple { local, remote }));
+    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), tuple, process());
+    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, tuple, process))| {
+        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, tuple, process })
     })
 }
 
@@ -138,6 +144,7 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
             sees_connections
         }),
         Just(ObserverChange::Stopped),
+        text().prop_map(|what| ObserverChange::Lacks { what }),
         text().prop_map(|reason| ObserverChange::Died { reason }),
     ]
 }
@@ -269,6 +276,9 @@ fn kind(event: &Event) -> usize {
         Event::Note { .. } => 12,
         Event::Moment { .. } => 13,
         Event::Resources(_) => 14,
+        Event::Message(_) => 15,
+        Event::Reports(_) => 16,
+        Event::Handler(_) => 17,
     }
 }
 
@@ -277,10 +287,10 @@ fn every_kind_is_made() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut made = [false; 15];
+    let mut made = [false; 18];
     for _ in 0..400 {
         let event = event().new_tree(&mut runner).map(|tree| tree.current());
         made[event.map_or(0, |event| kind(&event))] = true;
     }
-    assert_eq!(made, [true; 15]);
+    assert_eq!(made, [true; 18]);
 }
