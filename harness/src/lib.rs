@@ -3,7 +3,7 @@
 //! ```text
 //! profile + suite ──► runner ──► sut, clients, backends ──► kernel
 //!                       │                                     │
-//!                       │                  ebpf · sock_diag · procfs   (observers)
+//!                       │                  ebpf · scap · sock_diag · procfs   (observers)
 //!                       ▼                                     ▼
 //!                   operations ───────────────────────►  history  ──► checks ──► verdicts ──► report, store
 //! ```
