@@ -9,6 +9,7 @@ mod loss;
 mod memory;
 mod observed;
 mod pingpong;
+mod reports;
 mod start;
 mod unobserved;
 
@@ -24,7 +25,7 @@ pub(crate) struct Benchmark {
 }
 
 /// All of them, in the order in which they are run and shown.
-pub(crate) const ALL: [Benchmark; 11] = [
+pub(crate) const ALL: [Benchmark; 12] = [
     Benchmark { name: "unobserved", run: unobserved::run },
     Benchmark { name: "observed", run: observed::run },
     Benchmark { name: "events", run: events::run },
@@ -36,6 +37,7 @@ pub(crate) const ALL: [Benchmark; 11] = [
     Benchmark { name: "echo", run: echo::run },
     Benchmark { name: "memory", run: memory::run },
     Benchmark { name: "growth", run: growth::run },
+    Benchmark { name: "reports", run: reports::run },
 ];
 
 /// The benchmark of this name.

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
+use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, REFUSED, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
 
 use crate::maps::offset;
 
@@ -106,6 +106,21 @@ pub fn port_of(socket: u64) -> Option<u16> {
     read(socket, field).map(u16::from_be)
 }
 
+/// [`REFUSED`] for a socket that leaves LISTEN without ever having been among those that listen: the kernel lets it listen
+/// before it looks whether its address is free (inet_csk_listen_start), and marks it as one whose readers hold no
+/// reference when it joins the others (__inet_hash; Linux 4.7 to 6.18). A socket that listened before keeps the mark.
+#[inline(always)]
+pub fn refused(socket: u64) -> u8 {
+    let (field, bit) = (offset!(sk_flags), offset!(sock_rcu_free));
+    if field == UNKNOWN || bit == UNKNOWN {
+        return 0;
+    }
+    match read::<u64>(socket, field) {
+        Some(flags) if flags >> (bit & 63) & 1 == 0 => REFUSED,
+        _ => 0,
+    }
+}
+
 /// Fills in what a tracepoint's own record does not tell: namespace and flags.
 #[inline(always)]
 pub fn complete_socket(socket: u64, record: &mut SocketRecord) {
@@ -138,7 +153,13 @@ pub fn is_socket(fd: i32) -> bool {
     if offset!(inode_mode) == UNKNOWN {
         return true;
     }
-    mode(fd).is_some_and(|mode| mode & 0o170000 == 0o140000)
+    mode(fd).is_some_and(is_socket_mode)
+}
+
+/// Whether an inode of this mode is a socket (include/uapi/linux/stat.h).
+#[inline(always)]
+pub fn is_socket_mode(mode: u16) -> bool {
+    mode & 0o170000 == 0o140000
 }
 
 #[inline(always)]

@@ -1,9 +1,12 @@
 //! The maps, and what user space sets before it loads the programs.
 
 use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use portwitness_ebpf_common::{Offsets, Probe, SETTINGS as SETTING_COUNT, SocketRecord, SyscallRecord, TRACK_ALL};
+use portwitness_ebpf_common::{
+    Holder, Offsets, Probe, SETTINGS as SETTING_COUNT, SocketRecord, SyscallRecord, TRACK_ALL,
+};
 
 /// Every record, in the order of reservation; the size is set by user space.
 #[map]
@@ -42,6 +45,19 @@ pub static CALLS: HashMap<u32, SyscallRecord> = HashMap::with_max_entries(16384,
 /// Listeners whose port the kernel has still to choose, by the thread that is in listen(2).
 #[map]
 pub static UNNUMBERED: HashMap<u32, SocketRecord> = HashMap::with_max_entries(1024, 0);
+
+/// Sockets whose holders are looked for, by inode number. User space alone puts them in and takes them out, so that memory
+/// is taken as needed (BPF_F_NO_PREALLOC).
+#[map]
+pub static HOLDERS: HashMap<u64, Holder> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+
+/// Processes whose sockets are counted, by tgid; likewise.
+#[map]
+pub static HELD: HashMap<u32, u64> = HashMap::with_max_entries(16384, BPF_F_NO_PREALLOC);
+
+/// The length of the longest table of descriptors that a look came by.
+#[map]
+pub static LARGEST_TABLE: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Where things lie in this kernel's structures.
 #[unsafe(no_mangle)]

@@ -14,7 +14,7 @@ use portwitness_ebpf_common::{
 };
 
 use crate::emit::{count_drop, current, emit, header, zeroed};
-use crate::kernel::{complete_socket, port_of, read, read_socket};
+use crate::kernel::{complete_socket, port_of, read, read_socket, refused};
 use crate::maps::{CALLS, NETNS, PORTS, SCOPE, SOCKETS, UNNUMBERED, is_tracked, setting, tracking};
 
 const SYN_SENT: u8 = 2;
@@ -162,6 +162,9 @@ fn changed<C: EbpfContext>(ctx: &C, change: &Change, look: impl FnOnce(&mut Sock
     if change.to == LISTEN && tracked() && !listed() && PORTS.insert(port, 1, 0).is_err() {
         count_drop(Probe::Ports);
         warn!(ctx, "the map of tracked ports is full: connections to port {} are not followed", record.local_port);
+    }
+    if (change.from, change.to) == (LISTEN, CLOSE) {
+        record.flags |= refused(change.socket);
     }
     record.header = header(Kind::SocketState);
     record.socket = change.socket;

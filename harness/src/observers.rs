@@ -2,10 +2,11 @@
 
 pub mod ebpf;
 pub mod procfs;
+pub mod reports;
 pub mod scap;
 pub mod sock_diag;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::history::Recorder;
 
@@ -24,6 +25,11 @@ pub trait Observer: Send {
     /// Appends what was lost since the last time, where something was; a fence does so too.
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
         Ok(())
+    }
+
+    /// How many sockets each of these processes holds, for an observer that can tell without touching them.
+    fn sockets_held(&mut self, _processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
+        None
     }
 
     /// Ends the observation: a last fence, then detach.

@@ -3,6 +3,8 @@
 //! The order: observers ready, backends listen, and for each group: system started and ready, cases (each: need,
 //! workload, settle, fence), system stopped; then observers stop, the history is closed and judged.
 
+mod artefacts;
+mod campaign;
 mod interrupt;
 mod observe;
 mod sabotage;
@@ -20,10 +22,12 @@ use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
 use crate::history::{CaseId, Event, HistoryError, HistoryReader, PlannedCase, Recorder, RunInfo, Source};
 use crate::observers::ObserverError;
+use crate::observers::reports::{ReportsError, ReportsHandle, ReportsObserver, ReportsSettings};
 use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
 use crate::sut::{Profile, Sut, SutError, hosts};
+pub use campaign::{Campaign, Pace};
 pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
@@ -69,6 +73,9 @@ pub enum RunError {
         /// Who has its port, where that can be told.
         owner: Option<String>,
     },
+    /// Nobody takes in what the system reports.
+    #[error("the reports of the system cannot be taken in: {0}")]
+    Reports(#[from] ReportsError),
     /// The system did not start.
     #[error("the system under test did not start: {0}")]
     Sut(#[from] SutError),
@@ -92,10 +99,12 @@ pub async fn run(
     let info = describe(&plan, profile, &settings);
     let recorder = Recorder::create(&place.history(), info.clone()).map_err(|error| RunError::History(error.into()))?;
     let mut runner = Runner {
-        profile,
+        profile: profile.clone(),
         recorder,
         interrupt,
         logs: place.sut(),
+        reports: None,
+        kept: place.reports(),
         seed: settings.seed,
         pause: plan.pause,
         generation: 0,
@@ -116,18 +125,22 @@ pub async fn run(
     Ok(Ran { judgement, run: info, broken_off })
 }
 
-struct Runner<'a> {
-    profile: &'a Profile,
+struct Runner {
+    profile: Profile,
     recorder: Recorder,
     interrupt: Interrupt,
     logs: PathBuf,
+    /// Where the system's reports come in.
+    reports: Option<ReportsHandle>,
+    /// The folder of generated and received reports.
+    kept: PathBuf,
     seed: u64,
     pause: Duration,
     generation: u64,
     two_witnesses: bool,
 }
 
-impl Runner<'_> {
+impl Runner {
     async fn everything(
         &mut self,
         plan: Plan,
@@ -143,6 +156,10 @@ impl Runner<'_> {
             None => first,
         };
         reporter.begin(self.recorder.run(), &watch.describe(), place.path());
+        let reports = match self.take_in_reports() {
+            Ok(reports) => reports,
+            Err(error) => return watch.stop().map_err(RunError::from).and(Err(error)),
+        };
         let backends = Backends::start(&self.recorder, plan.backends).await;
         let outcome = match backends {
             Ok(backends) => {
@@ -152,9 +169,22 @@ impl Runner<'_> {
             }
             Err(error) => Err(RunError::Backend { owner: observe::owner(&error), error }),
         };
+        if let Some(reports) = reports {
+            reports.stop();
+        }
         // An observer that died has said so in the history; the first error is the one to tell.
         let stopped = watch.stop().map_err(RunError::from);
         outcome.and(stopped)
+    }
+
+    /// Binds the socket of the system's reports, where the profile has any, and lets the profile's templates know it.
+    fn take_in_reports(&mut self) -> Result<Option<ReportsObserver>, RunError> {
+        let Some(spec) = &mut self.profile.reports else { return Ok(None) };
+        let settings = ReportsSettings { bind: spec.bind.clone(), topic: spec.topic.clone() };
+        let observer = ReportsObserver::start(&self.recorder, settings)?;
+        spec.bind = Some(observer.handle().endpoint().to_owned());
+        self.reports = Some(observer.handle());
+        Ok(Some(observer))
     }
 
     async fn groups(
@@ -167,21 +197,26 @@ impl Runner<'_> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
             let mut sut = self.start().await?;
+            let mut astray = false;
             for (index, case) in group.cases.iter().enumerate() {
                 if index > 0 {
                     let mut interrupt = self.interrupt.clone();
                     let _ = tokio::time::timeout(self.pause, interrupt.wait()).await;
                 }
-                let dead = sut.reap_dead();
-                if !dead.is_empty() {
+                // A system that could not be brought to where a case begins is seldom brought to where the next one does,
+                // and to find that out takes longer than a start.
+                if !sut.reap_dead().is_empty() || astray {
                     sut.stop().await;
                     sut = self.start().await?;
                 }
                 let ran = self.case(&group.name, case, &mut sut, watch, backends, reporter).await;
-                if let Err(error) = ran {
-                    sut.stop().await;
-                    return Err(error);
-                }
+                astray = match ran {
+                    Ok(met) => !met,
+                    Err(error) => {
+                        sut.stop().await;
+                        return Err(error);
+                    }
+                };
             }
             reporter.doing(&format!("stopping {}", self.profile.name));
             sut.stop().await;
@@ -194,12 +229,13 @@ impl Runner<'_> {
         self.generation += 1;
         let mut interrupt = self.interrupt.clone();
         tokio::select! {
-            started = Sut::start(self.profile, &self.logs, &self.recorder) => Ok(started?),
+            started = Sut::start(&self.profile, &self.logs, &self.recorder) => Ok(started?),
             () = interrupt.wait() => Err(RunError::Interrupted),
+            () = self.unwritten() => Err(self.unwritable()),
         }
     }
 
-    /// One case: need, workload, settle, fence, verdict.
+    /// One case: need, workload, settle, fence, verdict. Returns whether its need was met.
     async fn case(
         &mut self,
         group: &str,
@@ -208,19 +244,20 @@ impl Runner<'_> {
         watch: &mut dyn crate::observers::Observer,
         backends: &Backends,
         reporter: &mut dyn Reporter,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         let planned = planned(group, case);
         reporter.case_begins(&planned);
         let need = match &case.need {
             Some(need) => self.carry_out(need, &planned.case, case.deadline).await,
             None => Ok(()),
         };
+        let met = need.is_ok();
         let declared = [Check::Coverage, Check::Causality, Check::Alive];
         let agreement = self.two_witnesses.then_some(Check::Agreement);
         let checks = declared.iter().chain(&agreement).chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
-        self.sample(sut);
+        self.sample(sut, watch);
         let outcome = match need {
             Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
@@ -228,18 +265,21 @@ impl Runner<'_> {
         // A death of the observer is in the history; the case still gets its end.
         let fenced = self.settle(&planned.case, case, watch, backends).await;
         sut.reap_dead();
-        self.sample(sut);
+        self.sample(sut, watch);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
+        self.keep_reports(&planned.case);
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
         self.recorder.settle();
         fenced?;
         if self.interrupt.came() {
             return Err(RunError::Interrupted);
         }
-        if self.recorder.file_failed() {
-            return Err(self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted));
-        }
-        Ok(())
+        if self.recorder.file_failed() { Err(self.unwritable()) } else { Ok(met) }
+    }
+
+    /// Why the history's file has failed.
+    fn unwritable(&self) -> RunError {
+        self.recorder.finish().map_or_else(RunError::History, |()| RunError::Interrupted)
     }
 }
 

@@ -36,8 +36,12 @@ pub enum BuildError {
         error: io::Error,
     },
     /// Make failed: mostly a driver that is older than the kernel.
-    #[error("the driver ({versions}) does not build for these headers; the log is {}:\n{tail}", log.display())]
+    #[error(
+        "the driver ({versions}) does not build for these headers{}; the log is {}:\n{tail}", because(.missing_compiler), log.display()
+    )]
     Make {
+        /// The compiler that built the kernel, where another had to do.
+        missing_compiler: Option<String>,
         /// Of the driver.
         versions: Versions,
         /// All that make printed.
@@ -79,13 +83,14 @@ impl Build<'_> {
         let log = self.work.join("make.log");
         let output = File::create(&log).map_err(file(&log))?;
         let errors = output.try_clone().map_err(file(&log))?;
-        let mut make: Command = self.headers.make(self.work);
+        let mut make: Command = self.headers.make(self.work).map_err(file(self.work))?;
         let make = make.arg("modules").stdin(Stdio::null()).stdout(output).stderr(errors);
         let status = make.status().map_err(file(Path::new(make.get_program())))?;
         if !status.success() {
             let text = fs::read(&log).map_err(file(&log))?;
             let tail = telling(&String::from_utf8_lossy(&text));
-            return Err(BuildError::Make { versions: self.source.versions(), log, tail });
+            let missing_compiler = self.headers.missing_compiler();
+            return Err(BuildError::Make { missing_compiler, versions: self.source.versions(), log, tail });
         }
         let path = self.work.join("scap.ko");
         let code = fs::read(&path).map_err(file(&path))?;
@@ -99,11 +104,18 @@ impl Build<'_> {
     }
 }
 
+fn because(missing_compiler: &Option<String>) -> String {
+    let why = |name| format!(" by the gcc that is installed: the kernel was built by {name}, install that");
+    missing_compiler.as_ref().map(why).unwrap_or_default()
+}
+
 /// The compiler's errors, eight at most; the last lines where it gave none.
 fn telling(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    let errors: Vec<&str> =
+    let mut errors: Vec<&str> =
         lines.iter().copied().filter(|line| line.contains("error:") || line.contains("not found")).collect();
+    // Every probe says the same when the compiler does not fit.
+    errors.dedup();
     // What the driver's own probes fail on is mostly no error: they find out what the kernel has.
     let own: Vec<&str> = errors.iter().copied().filter(|line| !line.contains("/configure/")).collect();
     let chosen = match (own.as_slice(), errors.as_slice()) {

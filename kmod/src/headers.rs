@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, thread};
@@ -47,10 +49,10 @@ impl Headers {
     }
 
     /// Make, for a module whose source is in `work`; the target is still to be added.
-    pub(crate) fn make(&self, work: &Path) -> Command {
+    pub(crate) fn make(&self, work: &Path) -> io::Result<Command> {
         let jobs = thread::available_parallelism().map_or(1, usize::from);
         let mut command = match self {
-            Self::Here(dir) => here(dir, work),
+            Self::Here(dir) => here(dir, work)?,
             Self::Inside { root, release } => {
                 let inside = |path: &Path| Path::new("/").join(path.strip_prefix(root).unwrap_or(path));
                 let mut command = command_in(root, "make");
@@ -64,28 +66,59 @@ impl Headers {
             command.env_remove(name);
         }
         command.env("LC_ALL", "C").arg(format!("-j{jobs}"));
-        command
+        Ok(command)
+    }
+
+    /// The compiler that built the kernel and that this system lacks, when the system's own builds the module.
+    pub fn missing_compiler(&self) -> Option<String> {
+        let Self::Here(dir) = self else { return None };
+        let variables = fs::read_to_string(dir.join(".kernelvariables")).unwrap_or_default();
+        named_compiler(&variables).filter(|name| !is_in_path(name)).map(str::to_owned)
     }
 }
 
-fn here(dir: &Path, work: &Path) -> Command {
+fn here(dir: &Path, work: &Path) -> io::Result<Command> {
     let mut command = Command::new("make");
-    command.arg("-C").arg(dir).arg(variable("M=", work));
-    // Debian's name a compiler of their release and include /usr/src/...-common: unpacked elsewhere, that lies beside them.
-    let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
-    if let Some(makefile) = text("Makefile").lines().find_map(|line| line.strip_prefix("include /")) {
-        let installed = Path::new("/").join(makefile.trim());
-        let mut names = installed.iter().rev();
-        if let (false, Some(file), Some(common)) = (installed.exists(), names.next(), names.next()) {
-            let beside = dir.parent().unwrap_or(dir).join(common).join(file);
-            command.arg("-f").arg(beside).arg(variable("KBUILD_OUTPUT=", dir));
-        }
-    }
-    if let Some(compiler) = named_compiler(&text(".kernelvariables")).filter(|name| !is_in_path(name)) {
+    command.arg("-C").arg(usable(dir, &work.join("headers"))?).arg(variable("M=", work));
+    if let Some(compiler) = Headers::Here(dir.to_owned()).missing_compiler() {
         eprintln!("kmod: note: {compiler}, which built the kernel, is not installed: gcc builds the module");
         command.arg("CC=gcc");
     }
-    command
+    Ok(command)
+}
+
+/// `dir`, or where that cannot be used as it is, a folder `stand_in` of links to all that is in it, which can.
+///
+/// Two things are in the way. Debian's headers name their other half by an absolute path, under which it does not lie when they
+/// were unpacked somewhere else; from Linux 6.12 on they hold a `vmlinux`, for which kbuild calls pahole.
+fn usable(dir: &Path, stand_in: &Path) -> io::Result<PathBuf> {
+    let makefile = fs::read_to_string(dir.join("Makefile"))?;
+    let beside = beside(dir, &makefile);
+    let without_vmlinux = dir.join("vmlinux").exists() && !is_in_path("pahole");
+    if beside.is_none() && !without_vmlinux {
+        return Ok(dir.to_owned());
+    }
+    fs::create_dir_all(stand_in)?;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let left_out = name == "vmlinux" || (name == "Makefile" && beside.is_some());
+        if !left_out {
+            symlink(dir.join(&name), stand_in.join(&name))?;
+        }
+    }
+    if let Some(other_half) = beside {
+        let text = format!("KBUILD_OUTPUT={}\ninclude {}\n", stand_in.display(), other_half.display());
+        fs::write(stand_in.join("Makefile"), text)?;
+    }
+    Ok(stand_in.to_owned())
+}
+
+/// The makefile that Debian's `makefile` includes, where it lies beside `dir` and not where it is said to.
+fn beside(dir: &Path, makefile: &str) -> Option<PathBuf> {
+    let included = makefile.lines().find_map(|line| line.strip_prefix("include /"))?;
+    let installed = Path::new("/").join(included.trim());
+    let (file, common) = (installed.file_name()?, installed.parent()?.file_name()?);
+    (!installed.exists()).then(|| dir.parent().unwrap_or(dir).join(common).join(file))
 }
 
 /// `gcc-12` of `CC = $(...) $(CROSS_COMPILE)gcc-12`.
@@ -125,21 +158,39 @@ mod tests {
 
     #[test]
     fn unpacked_headers_find_what_lies_beside_them() {
-        let (root, dir) = headers("include /usr/src/linux-headers-1.2-common/Makefile\n");
-        let made = args(&Headers::here(&dir).unwrap().make(Path::new("/work")));
+        let (root, dir) = headers("KBUILD_OUTPUT=/usr/src/x\ninclude /usr/src/linux-headers-1.2-common/Makefile\n");
+        let work = root.path().join("work");
+        let headers = Headers::here(&dir).unwrap();
+        let made = args(&headers.make(&work).unwrap());
+        let stand_in = work.join("headers");
+        assert_eq!(made[..3], ["-C".to_owned(), stand_in.display().to_string(), format!("M={}", work.display())]);
         let beside = root.path().join("usr/src/linux-headers-1.2-common/Makefile");
-        assert_eq!(made[..3], ["-C".to_owned(), dir.display().to_string(), "M=/work".to_owned()]);
-        assert!(
-            made.contains(&beside.display().to_string()) && made.contains(&format!("KBUILD_OUTPUT={}", dir.display()))
+        assert_eq!(
+            fs::read_to_string(stand_in.join("Makefile")).unwrap(),
+            format!("KBUILD_OUTPUT={}\ninclude {}\n", stand_in.display(), beside.display())
         );
+        assert!(stand_in.join("Module.symvers").is_symlink());
         assert!(made.contains(&"CC=gcc".to_owned()), "gcc-999 is not installed: {made:?}");
+        assert_eq!(headers.missing_compiler().as_deref(), Some("gcc-999"));
+    }
+
+    #[test]
+    fn headers_that_can_be_used_are_and_a_vmlinux_is_hidden_from_kbuild() {
+        let (root, dir) = headers("all:\n");
+        let stand_in = root.path().join("headers");
+        assert_eq!(usable(&dir, &stand_in).unwrap(), dir);
+        fs::write(dir.join("vmlinux"), "").unwrap();
+        if !is_in_path("pahole") {
+            assert_eq!(usable(&dir, &stand_in).unwrap(), stand_in);
+            assert!(stand_in.join("Makefile").is_symlink() && !stand_in.join("vmlinux").exists());
+        }
     }
 
     #[test]
     fn headers_in_a_root_are_built_for_inside_it() {
         let (root, _) = headers("");
         let inside = Headers::inside(root.path(), "1.2-amd64").unwrap();
-        let made = args(&inside.make(&root.path().join("work/x")));
+        let made = args(&inside.make(&root.path().join("work/x")).unwrap());
         let end = made.iter().position(|arg| arg == "make").unwrap();
         assert_eq!(made[end + 1..end + 4], ["-C", "/usr/src/linux-headers-1.2-amd64", "M=/work/x"]);
         assert!(Headers::inside(root.path(), "9.9-amd64").is_err());

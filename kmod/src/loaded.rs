@@ -75,10 +75,10 @@ pub enum LoadError {
         running: String,
     },
     /// One is there already.
-    #[error("a scap module {0} is loaded already; it stays as it is: whoever loaded it has to unload it")]
+    #[error("somebody else has loaded a scap module {0}: it stays as it is, and whoever loaded it has to unload it")]
     Foreign(String),
     /// We loaded one already.
-    #[error("scap {0} is loaded already: unload it first")]
+    #[error("we loaded scap {0} already: unload it first (cargo xtask kmod unload)")]
     Already(String),
     /// The kernel refused.
     #[error("{}: the kernel refuses the module: {}", path.display(), refusal(*errno))]
@@ -133,15 +133,20 @@ impl Scap {
         }
     }
 
+    /// Whether a module may be loaded: none is.
+    pub fn free(&self) -> Result<(), LoadError> {
+        match self.status() {
+            Status::Absent => Ok(()),
+            Status::Loaded { ours: true, version, .. } => Err(LoadError::Already(version)),
+            Status::Loaded { version, .. } => Err(LoadError::Foreign(version)),
+        }
+    }
+
     /// Loads the module in the file `path`, compares what it then says with its file, and marks it as ours.
     pub fn load(&self, path: &Path) -> Result<Versions, LoadError> {
         let file_error = |error| LoadError::File { path: path.to_owned(), error };
         let versions = check(path)?;
-        match self.status() {
-            Status::Absent => {}
-            Status::Loaded { ours: true, version, .. } => return Err(LoadError::Already(version)),
-            Status::Loaded { version, .. } => return Err(LoadError::Foreign(version)),
-        }
+        self.free()?;
         let file = File::open(path).map_err(file_error)?;
         rustix::system::finit_module(&file, c"", 0).map_err(|errno| match errno {
             // Somebody was faster than we.

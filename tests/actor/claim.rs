@@ -36,6 +36,8 @@ pub(crate) enum Did {
     Opened(Name),
     /// It ceased to.
     Closed(Name),
+    /// It seemed to listen, and was refused.
+    Refused(Name),
     /// A system call that concerns sockets, and what it returned: a negated errno for a failure.
     Called { name: String, fd: i32, result: i64 },
     /// A connection was made.

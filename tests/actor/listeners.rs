@@ -148,7 +148,7 @@ pub(crate) fn refused_listen(script: &Script) {
     if !script.lockstep {
         // Too short for an observer that polls.
         script.claim(Did::Opened(name), span);
-        script.claim(Did::Closed(name), span);
+        script.claim(Did::Refused(name), span);
     }
     script.close(second);
     script.settle();

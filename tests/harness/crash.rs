@@ -1,6 +1,7 @@
 //! Runs that are killed, starved of disk, or betrayed by their system: nothing is left behind, and what was recorded can
 //! be judged.
 
+mod commands;
 mod disk;
 mod ends;
 mod guardian;

@@ -113,7 +113,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = Started(suites(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        Self::of(suites(arguments))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut process = Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
         let lines = BufReader::new(process.0.stdout.take().unwrap());
         Self { process, lines, so_far: String::new() }
     }

@@ -70,10 +70,10 @@ fn count(path: &Path) -> (u64, u64) {
     let run = std::sync::Arc::new(reader.run().clone());
     let records = reader.inspect(|record| match &record.as_ref().unwrap().event {
         Event::Syscall(call) if call.name == "shutdown" && call.fd == NO_DESCRIPTOR => recorded += 1,
-        Event::Loss { probe, count, .. } => {
-            assert_eq!(probe, "syscall");
-            lost += count;
-        }
+        Event::Loss { probe, count, .. } if probe == "syscall" => lost += count,
+        // The storm fills the ring to its end: where no reader gets a CPU in time, the exit of its process finds no room
+        // either, and is counted by itself.
+        Event::Loss { probe, count, .. } => assert_eq!((probe.as_str(), *count), ("process", 1)),
         _ => {}
     });
     judge_stream(run, records).unwrap();
@@ -224,12 +224,10 @@ fn verdicts(lose: bool) -> Vec<&'static str> {
     }
     if lose {
         observer.pause_reader();
-        std::thread::sleep(Duration::from_millis(50));
     }
     let actor = Actor::fork(|_| storm(if lose { 5000 } else { 50 }));
     assert_eq!(actor.ended(), Some(0));
     observer.resume_reader();
-    std::thread::sleep(Duration::from_millis(20));
     observer.fence().unwrap();
     recorder.record(Source::Runner, Event::CaseEnd { case, error: None });
     observer.stop().unwrap();

@@ -11,3 +11,4 @@ mod reliability;
 mod seeds;
 pub(crate) mod stage;
 mod truth;
+mod untouched;

@@ -81,7 +81,8 @@ fn after_ctrl_c_twice() {
     let again = Instant::now();
     signal(&started, Signal::INT);
     assert_eq!(started.0.wait().unwrap().code(), Some(130));
-    assert!(again.elapsed() < Duration::from_secs(10), "the second one ended it at once");
+    // Half of what the system has to stop in.
+    assert!(again.elapsed() < Duration::from_secs(30), "the second one ended it at once");
     assert!(!daemon.lives());
 }
 

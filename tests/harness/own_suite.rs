@@ -139,3 +139,25 @@ fn what_goes_wrong_in_a_case_ends_that_case_alone() {
         assert_eq!((judgement.suites[0].unknown, judgement.suites[0].passed), (5, 0));
     });
 }
+
+#[test]
+fn a_need_that_is_not_met_has_the_system_started_anew() {
+    stage::alone(|| {
+        let long = Duration::from_secs(20);
+        // What a case needs, the second start of the system has and the first has not.
+        let needs_the_second = |number: &str| {
+            let need = step(|context: Context| async move {
+                anyhow::ensure!(context.generation == 2, "generation {}", context.generation);
+                Ok(())
+            });
+            Case { need: Some(need), ..case(number, long, Vec::new(), |_| async { Ok(()) }) }
+        };
+        let judgement = judged(["1.1", "1.2", "1.3"].map(needs_the_second).into());
+        let carried_out = |number: usize| {
+            let checks = &judgement.cases[number].checks;
+            checks.iter().find(|check| check.name == "carried out").unwrap().verdict.to_string()
+        };
+        assert!(carried_out(0).contains("generation 1"), "{}", carried_out(0));
+        assert_eq!([carried_out(1), carried_out(2)], ["pass", "pass"], "it is started once, and not again");
+    });
+}

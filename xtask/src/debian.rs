@@ -102,6 +102,8 @@ impl Apt {
             .map(|(suite, archive)| format!("deb [signed-by={KEYRING} arch=amd64] {MIRROR}/{archive} {suite} main\n"));
         fs::write(apt.dir.join("sources.list"), sources.collect::<String>())?;
         fs::write(apt.dir.join("status"), "")?;
+        // Of two apts that fetch lists into one folder, the second fails.
+        let _alone = workspace.lock("debian-lists")?;
         apt.refresh()?;
         Ok(apt)
     }
@@ -162,7 +164,10 @@ impl Apt {
                 eprintln!("debian: note: the lists of {} stay as they were: {error:#}", self.release.name);
                 Ok(())
             }
-            Err(error) => Err(error.context(format!("cannot fetch Debian {}'s lists of packages", self.release.name))),
+            Err(error) => Err(error.context(format!(
+                "cannot fetch the lists of packages of Debian {} from {MIRROR} (is the network there? apt.conf may name a proxy)",
+                self.release.name
+            ))),
         }
     }
 
@@ -188,6 +193,9 @@ impl Apt {
             format!("Dir::Cache={}", path("cache")),
             "APT::Architecture=amd64".to_owned(),
             "APT::Sandbox::User=".to_owned(),
+            // An update that fetched nothing ends well otherwise, and then packages seem not to exist.
+            "APT::Update::Error-Mode=any".to_owned(),
+            "Acquire::Retries=2".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
         ] {

@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: runs the tunnel suite on the reference once per fault, and compares what is caught with what should be.
+//! `cargo xtask faults`: runs a suite on its reference once per fault, and compares what is caught with what should be.
 
 mod compare;
 mod document;
@@ -6,6 +6,7 @@ mod expected;
 mod load;
 mod matrix;
 mod queue;
+mod reference;
 mod suite;
 mod tally;
 
@@ -23,6 +24,7 @@ use compare::Compared;
 use expected::{Expectations, Fault};
 use load::Load;
 use queue::Queue;
+use reference::Reference;
 use suite::{Outcome, Suites, Wanted};
 
 /// Something is not as expected: the same code as the harness gives for a failure.
@@ -31,7 +33,7 @@ const NOT_AS_EXPECTED: u8 = 100;
 const INTERRUPTED: u8 = 130;
 const USAGE_ERROR: u8 = 2;
 
-/// Runs the tunnel suite on the reference once per fault: exactly the cases that should fail do.
+/// Runs a suite on its reference once per fault: exactly the cases that should fail do.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask faults",
@@ -39,8 +41,11 @@ const USAGE_ERROR: u8 = 2;
                                                      130 interrupted"
 )]
 struct Arguments {
-    /// Only these faults (default: all that tests/tunnel/faults.toml names)
+    /// Only these faults (default: all that tests/SUITE/faults.toml names)
     names: Vec<String>,
+    /// Whose reference
+    #[arg(long, value_enum, default_value_t = Reference::Tunnel)]
+    suite: Reference,
     /// Suites that run at once: they sleep most of the time
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
@@ -62,13 +67,13 @@ struct Arguments {
     /// Run nothing: compare the last runs again, after faults.toml was edited
     #[arg(long, conflicts_with_all = ["none", "load", "cases", "short"])]
     again: bool,
-    /// Compare FAULTS.md with the outcome instead of writing it
+    /// Compare the document with the outcome instead of writing it
     #[arg(long)]
     check: bool,
     /// Use this program instead of building one; the reference lies beside it
     #[arg(long, value_name = "PATH", hide = true)]
     suites: Option<PathBuf>,
-    /// Where the runs are kept (default: target/faults)
+    /// Where the runs are kept (default: target/faults/SUITE)
     #[arg(long, value_name = "DIR", hide = true)]
     runs: Option<PathBuf>,
     /// Other expectations
@@ -86,7 +91,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
             return Ok(if error.use_stderr() { ExitCode::from(USAGE_ERROR) } else { ExitCode::SUCCESS });
         }
     };
-    let file = arguments.expectations.clone().unwrap_or_else(|| workspace.root.join("tests/tunnel/faults.toml"));
+    let of_suite = || workspace.root.join("tests").join(arguments.suite.suite()).join("faults.toml");
+    let file = arguments.expectations.clone().unwrap_or_else(of_suite);
     let expectations = Expectations::load(&file)?;
     let faults = match expectations.named(&arguments.names) {
         Ok(faults) => faults,
@@ -105,8 +111,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
             run::build(workspace)?
         }
     };
-    let runs = arguments.runs.clone().unwrap_or_else(|| workspace.target_dir.join("faults"));
-    let suites = Suites::new(program, runs)?;
+    let kept = || workspace.target_dir.join("faults").join(arguments.suite.suite());
+    let runs = arguments.runs.clone().unwrap_or_else(kept);
+    let suites = Suites::new(arguments.suite, program, runs)?;
     let queue = Queue::new(usize::from(arguments.jobs))?;
     let _load = arguments.load.then(Load::start);
     if arguments.none {
@@ -160,22 +167,26 @@ fn fault_by_fault(
     let good = compared.iter().all(Compared::as_expected);
 
     let whole = arguments.names.is_empty() && arguments.cases.is_empty() && !arguments.short;
-    let path = workspace.root.join("FAULTS.md");
+    let path = workspace.root.join(arguments.suite.document());
+    let shown = workspace.shown(&path);
     let written = whole && arguments.expectations.is_none() && arguments.repeat == 1;
     let same = match (written, arguments.check) {
-        (true, true) => document::is_current(&path, &compared)?,
+        (true, true) => document::is_current(&path, arguments.suite, &compared)?,
         (true, false) if good => {
-            document::write(&path, &compared)?;
+            document::write(&path, arguments.suite, &compared)?;
             true
         }
         (true, false) => {
-            eprintln!("faults: not as expected, so FAULTS.md stays as it was");
+            eprintln!("faults: not as expected, so {shown} stays as it was");
             true
         }
         (false, _) => true,
     };
     if !same {
-        eprintln!("faults: FAULTS.md is out of date: cargo xtask faults writes it anew");
+        eprintln!(
+            "faults: {shown} is out of date: cargo xtask faults --suite {} writes it anew",
+            arguments.suite.suite()
+        );
     }
     Ok(if good && same { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_EXPECTED) })
 }

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, bail, ensure};
-use portwitness_kmod::{Build, Headers, Scap, Status};
+use anyhow::{Context, anyhow, bail, ensure};
+use portwitness_kmod::{Build, BuildError, Headers, Scap, Status};
 
 use crate::debian::{Kernel, Series, series_of};
 use crate::setup;
@@ -91,19 +91,21 @@ fn build(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     }
     let headers = match &options.headers {
         Some(dir) => Headers::here(&dir.canonicalize().with_context(|| dir.display().to_string())?)?,
-        None => Headers::here(Path::new(&format!("/lib/modules/{}/build", running()?))).context(
-            "for another kernel, say --kernel 6.1 or --headers DIR; to load it, run this in a VM (cargo xtask vm)",
-        )?,
+        None => Headers::here(Path::new(&format!("/lib/modules/{}/build", running()?))).map_err(|error| {
+            anyhow!("{error}; for another kernel, say --kernel 6.1 or --headers DIR; for a kernel that takes it: cargo xtask vm")
+        })?,
     };
+    let _alone = workspace.lock("kmod-build")?;
     setup::packages(workspace, &[("/usr/bin/make", "make", "builds kernel modules")])?;
     let release = release_of(&headers)?;
     let series = series_of(&release).with_context(|| format!("`{release}` is no kernel's release"))?;
     let (source, label) = driver.source(workspace, series)?;
     let place = workspace.root.join("target/kmod/modules").join(&release);
-    let place = place.join(label.as_deref().unwrap_or("folder"));
+    // Beside what Debian's own compiler builds.
+    let place = place.join(format!("{}-here", label.as_deref().unwrap_or("folder")));
     eprintln!("kmod: building scap ({}) for Linux {release}", source.versions());
     let work = workspace.root.join("target/kmod/work").join(&release);
-    let built = Build { source: &source, headers: &headers, work: &work }.run()?;
+    let built = Build { source: &source, headers: &headers, work: &work }.run().map_err(with_way_out)?;
     module::put(&built, &place.join("scap.ko"))?;
     Ok(place.join("scap.ko"))
 }
@@ -112,18 +114,39 @@ fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     let debian = match (&options.driver, options.kernel) {
         (Some(Driver::Debian(name)), _) => name,
         (Some(Driver::Folder(_)), _) => bail!("libsinsp comes from Debian: say --driver bookworm or sid"),
-        (_, Some(series)) => driver::fitting(series_of(&Kernel::fetch(workspace, series)?.release).unwrap_or_default()),
-        (_, None) => driver::fitting(series_of(&running()?).unwrap_or_default()),
+        (_, Some(series)) => return events_for(workspace, &Kernel::fetch(workspace, series)?.release),
+        (_, None) => return events_for(workspace, &running()?),
     };
     events::program(workspace, debian)
+}
+
+/// A driver that does not build has other drivers and other compilers as ways out.
+fn with_way_out(error: BuildError) -> anyhow::Error {
+    let Some(way_out) = way_out(&error) else { return error.into() };
+    anyhow!("{error}  {way_out}")
+}
+
+fn way_out(error: &BuildError) -> Option<&'static str> {
+    match error {
+        BuildError::Make { missing_compiler: Some(_), .. } => {
+            Some("or say --kernel SERIES for a kernel of Debian: headers and compiler are fetched for it")
+        }
+        BuildError::Make { .. } => {
+            Some("another driver may build: --driver RELEASE (bookworm, trixie, sid), or --scap-src DIR for a checkout")
+        }
+        _ => None,
+    }
+}
+
+/// sinsp-events for the module that fits a kernel of this release.
+pub(crate) fn events_for(workspace: &Workspace, release: &str) -> anyhow::Result<PathBuf> {
+    events::program(workspace, driver::fitting(series_of(release).unwrap_or_default()))
 }
 
 fn load(workspace: &Workspace, options: Options) -> anyhow::Result<()> {
     let scap = Scap::default();
     // Before the build: one that is there already is not touched, so nothing needs to be built.
-    if let Status::Loaded { .. } = scap.status() {
-        bail!("{}", told(&scap.status()));
-    }
+    scap.free()?;
     let module = match options.module {
         Some(module) => module,
         None => build(workspace, &options)?,

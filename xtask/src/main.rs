@@ -21,7 +21,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   setup         install what is missing: eBPF toolchain, bpf-linker, Python venv with the real tunnel
   run [args]    setup, build, then `suites run` with these arguments (try: cargo xtask run --help)
   faults [args] setup, build, then the tunnel suite on the reference once per fault (try: cargo xtask faults --help)
-  test [args]   setup, then `cargo test` on the whole workspace with these arguments
+  test [args]   setup, then `cargo test` on the whole workspace with these arguments; without any, a VM as well
+                (--no-vm: without it, --only-vm: it alone, --vm: all of them in one)
   bench [NAME...] [--quick]
                 setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
                 where missing); without a NAME the tables are written to BENCHMARKS.md
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         (Some("test"), args) => test::run(&workspace, args),
         (Some("bench"), args) => bench::run(&workspace, args),
         (Some("vm"), args) => vm::run(&workspace, args),
+        (Some("guest"), args) => vm::steps(args),
         (Some("kmod"), args) => kmod::run(&workspace, args),
         (Some("lint"), []) => lint::run(&workspace),
         (Some("help" | "-h" | "--help"), _) => {

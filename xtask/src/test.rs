@@ -1,18 +1,29 @@
-//! `cargo xtask test`: set-up, then every test of the workspace, here or in a VM.
+//! `cargo xtask test`: set-up, then every test of the workspace, here and in a VM.
+
+mod programs;
+mod vm;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
 use crate::setup;
-use crate::vm;
+use crate::vm as machine;
 use crate::workspace::{Workspace, become_command, is_root};
+pub(crate) use programs::Programs;
+use vm::Vm;
+pub(crate) use vm::{MODULE_TESTS, module_tests};
 
 /// Everything but the eBPF programs, which are built for another target.
 const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "portwitness-ebpf"];
 
-/// Runs `cargo test` with `args` and ends as it ends; with `--vm [options]` first, builds here and runs inside a VM.
+/// Something failed in the guest: the same code as the harness gives for a failure.
+const FAILED: u8 = 100;
+
+/// Runs `cargo test` with `args`. Without any, a guest is booted afterwards; with `--no-vm` it is not, with `--only-vm` it alone
+/// is; with `--vm [options]` the tests are built here and run in a guest.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     setup::ensure(workspace)?;
     if !is_root() {
@@ -21,23 +32,82 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
              need root and fail; the others run. As root: sudo -E cargo xtask test"
         );
     }
-    // The tests start the suites and the reference systems as programs, and find them beside each other in the target folder.
+    build_programs(workspace)?;
+    match args {
+        [] => here_and_in_a_vm(workspace),
+        [first, args @ ..] if first == "--vm" => inside(workspace, args),
+        [first, args @ ..] if first == "--no-vm" => {
+            Err(become_command(workspace.cargo("test").args(PACKAGES).args(args)))
+        }
+        [first] if first == "--only-vm" => Ok(ExitCode::from(in_a_vm(workspace, "\n"))),
+        // Who asks for some tests waits for no kernel to boot.
+        args => Err(become_command(workspace.cargo("test").args(PACKAGES).args(args))),
+    }
+}
+
+/// The tests start the suites and the reference systems as programs, and find them beside each other in the target folder.
+fn build_programs(workspace: &Workspace) -> anyhow::Result<()> {
     let mut build = workspace.cargo("build");
     let status = build.args(PACKAGES).arg("--bins").status().context("cannot start cargo")?;
     ensure!(status.success(), "the programs under test do not build: cargo build ended with {status}");
-    if let [first, args @ ..] = args
-        && first == "--vm"
-    {
-        return vm::with_options(workspace, args, |args| {
-            let mut build = workspace.cargo("test");
-            let status = build.args(PACKAGES).args(["--tests", "--no-run"]).status().context("cannot start cargo")?;
-            ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
-            // Without the tests in documentation: those are compiled as they run, which takes too long there.
-            let mut test = workspace.cargo("test");
-            test.args(PACKAGES).args(["--tests", "--offline"]).args(args);
-            let words = [test.get_program()].into_iter().chain(test.get_args());
-            Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
-        });
+    Ok(())
+}
+
+fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    // A child that ends with us, as it did when we became it.
+    let cargo = workspace.cargo("test");
+    let mut here = Command::new("setpriv");
+    here.args(["--pdeathsig", "TERM", "--"]).arg(cargo.get_program()).args(cargo.get_args()).args(PACKAGES);
+    let status = here.status().context("cannot start cargo")?;
+    let took = start.elapsed().as_secs_f64();
+    eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));
+    let code = in_a_vm(workspace, &format!("\ntest: here: {}, {took:.0} s\n", ended(status)));
+    Ok(match u8::try_from(status.code().unwrap_or(i32::from(FAILED))) {
+        Ok(0) => ExitCode::from(code),
+        Ok(here) => ExitCode::from(here),
+        Err(_) => ExitCode::from(FAILED),
+    })
+}
+
+/// Carries out the part in the VM, and says `before` and how it ended as the last of all; returns the exit code.
+fn in_a_vm(workspace: &Workspace, before: &str) -> u8 {
+    let vm = vm::run(workspace);
+    eprint!("{before}");
+    match vm {
+        Ok(Vm::Good(summary)) => {
+            eprintln!("test: in a VM: good: {summary}");
+            0
+        }
+        Ok(Vm::Failed(summary)) => {
+            eprintln!("test: in a VM: FAILED: {summary}");
+            FAILED
+        }
+        Ok(Vm::Skipped(why)) => {
+            eprintln!("test: in a VM: SKIPPED, nothing was tried there: {why}");
+            0
+        }
+        Err(error) => {
+            eprintln!("test: in a VM: FAILED: {error:#}");
+            crate::SETUP_FAILED
+        }
     }
-    Err(become_command(workspace.cargo("test").args(PACKAGES).args(args)))
+}
+
+fn ended(status: ExitStatus) -> String {
+    if status.success() { "good".to_owned() } else { format!("FAILED ({status})") }
+}
+
+/// Every test in a guest.
+fn inside(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    machine::with_options(workspace, args, |args| {
+        let mut build = workspace.cargo("test");
+        let status = build.args(PACKAGES).args(["--tests", "--no-run"]).status().context("cannot start cargo")?;
+        ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
+        // Without the tests in documentation: those are compiled as they run, which takes too long there.
+        let mut test = workspace.cargo("test");
+        test.args(PACKAGES).args(["--tests", "--offline"]).args(args);
+        let words = [test.get_program()].into_iter().chain(test.get_args());
+        Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Cargo's target folder, whichever way it was chosen.
     pub(crate) target_dir: PathBuf,
+    /// This program, by the path under which it was started: it is another file by now when a build has replaced it.
+    pub(crate) program: PathBuf,
 }
 
 impl Workspace {
@@ -26,12 +28,22 @@ impl Workspace {
         let program = env::current_exe().context("the path of xtask itself")?;
         let target_dir =
             program.ancestors().nth(2).ok_or_else(|| anyhow!("no target folder above {}", program.display()))?;
-        Ok(Self { root: root.to_owned(), target_dir: target_dir.to_owned() })
+        Ok(Self { root: root.to_owned(), target_dir: target_dir.to_owned(), program: program.clone() })
     }
 
     /// Folder for what set-up prints and leaves half-way: `<root>/target/setup`.
     pub(crate) fn setup_dir(&self) -> PathBuf {
         self.root.join("target/setup")
+    }
+
+    /// Waits until no other xtask of this checkout holds the lock `name`; it is held as long as the file lives.
+    pub(crate) fn lock(&self, name: &str) -> anyhow::Result<File> {
+        let path = self.root.join("target").join(name).with_extension("lock");
+        let shown = || path.display().to_string();
+        fs::create_dir_all(path.parent().unwrap_or(&path)).with_context(shown)?;
+        let file = File::create(&path).with_context(shown)?;
+        file.lock().with_context(shown)?;
+        Ok(file)
     }
 
     /// `path` as people read it: relative to the checkout where it lies inside.

@@ -15,16 +15,21 @@ pub use decode::{DecodeError, Message};
 pub use offsets::{Offsets, SOCK_COMMON_REACH, UNKNOWN};
 pub use probe::Probe;
 pub use record::{
-    AF_INET, AF_INET6, Call, Header, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord, SocketRecord,
-    SyscallRecord,
+    AF_INET, AF_INET6, Call, Header, Holder, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord, REFUSED,
+    SocketRecord, SyscallRecord,
 };
 
 /// Index in the map `SETTINGS`: 1 when system calls are to be recorded.
 pub const SETTING_CAUSES: u32 = 0;
 /// Index in the map `SETTINGS`: the thread whose listeners are sentinels, recorded wherever they appear and go.
 pub const SETTING_FENCE_THREAD: u32 = 1;
+/// Index in the map `SETTINGS`: the first of the [`SPAN`] descriptors of each process at which the program `holders` looks.
+pub const SETTING_DESCRIPTORS_FROM: u32 = 2;
 /// How many settings there are.
-pub const SETTINGS: u32 = 2;
+pub const SETTINGS: u32 = 3;
+
+/// As many descriptors of each process the program `holders` looks at in one go: the verifier follows every one.
+pub const SPAN: u32 = 256;
 
 /// Bit of the constant `SCOPE`: every listener of the network namespace is recorded, whoever owns it.
 pub const SCOPE_LISTENERS: u32 = 1;

@@ -46,12 +46,20 @@ offsets! {
     sk_net,
     /// `sock.sk_protocol`
     sk_protocol,
+    /// `sock.__sk_common.skc_flags`
+    sk_flags,
+    /// `SOCK_RCU_FREE` of `enum sock_flags`, the number of a bit in `sk_flags`.
+    sock_rcu_free,
     /// `inet_sock.inet_sport`
     inet_sport,
     /// `net.ns.inum`
     net_inum,
     /// `task_struct.tgid`
     task_tgid,
+    /// `task_struct.group_leader`
+    task_group_leader,
+    /// `task_struct.comm`
+    task_comm,
     /// `task_struct.exit_code`
     task_exit_code,
     /// `task_struct.signal`
@@ -70,6 +78,8 @@ offsets! {
     file_inode,
     /// `inode.i_mode`
     inode_mode,
+    /// `inode.i_ino`
+    inode_ino,
     /// Field `pid` in the record of the tracepoint task:task_newtask.
     newtask_pid,
     /// Field `clone_flags` in the record of the tracepoint task:task_newtask.

@@ -9,6 +9,8 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 /// Bit of [`SocketRecord::flags`]: IPV6_V6ONLY is set.
 pub const IPV6_ONLY: u8 = 1;
+/// Bit of [`SocketRecord::flags`]: a socket that leaves LISTEN was never among those that listen.
+pub const REFUSED: u8 = 2;
 /// [`SyscallRecord::phase`]: the call was entered.
 pub const PHASE_ENTER: u8 = 0;
 /// [`SyscallRecord::phase`]: the call returned.
@@ -74,7 +76,7 @@ pub struct SocketRecord {
     pub from: u8,
     /// State after.
     pub to: u8,
-    /// [`IPV6_ONLY`] or nothing.
+    /// [`IPV6_ONLY`] and [`REFUSED`], or nothing.
     pub flags: u8,
     /// Zero.
     pub padding: [u8; 3],
@@ -124,6 +126,28 @@ pub struct ProcessRecord {
     pub padding: u32,
 }
 
+/// Who holds a socket: a value of the map `HOLDERS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct Holder {
+    /// The first process found to hold it, 0 for none.
+    pub tgid: u32,
+    /// 1 when a tracked process holds it.
+    pub tracked: u32,
+    /// The process's name, ended by a zero.
+    pub comm: [u8; 16],
+}
+
+#[cfg(feature = "user")]
+impl Holder {
+    /// From a value of the map; `None` when it has another length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::read_from_bytes(bytes).ok()
+    }
+}
+
+const _: () = assert!(size_of::<Holder>() == 24);
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(size_of::<SocketRecord>() == 96);
 const _: () = assert!(size_of::<SyscallRecord>() == 88);

@@ -6,7 +6,9 @@ mod evidence;
 mod leftovers;
 mod pace;
 mod ports;
+mod reports;
 mod traffic;
+mod witnessed;
 
 use std::time::Duration;
 
@@ -125,6 +127,7 @@ fn socket(socket: u64, local: &str, remote: Option<&str>, from: TcpState, to: Tc
         from,
         to,
         ipv6_only: false,
+        refused: false,
         process: Process::default(),
     })
 }

@@ -20,6 +20,8 @@ use crate::history::{Keep, Recorder};
 use crate::observers::{Focus, procfs};
 use crate::report::terminal::to_stderr;
 use crate::store::RunDir;
+use crate::sut::guardian::Territory;
+use crate::sut::hosts;
 use crate::watch::{Lives, human};
 
 #[derive(Args)]
@@ -46,6 +48,8 @@ const TICK: Duration = Duration::from_millis(50);
 
 pub(super) fn record(options: &Options) -> Result<ExitCode, CliError> {
     let signals = Signals::hold()?;
+    // Before any thread is started, likewise.
+    let _guardian = hosts::post_guardian(Territory::Command);
     let what = in_one_line(&options.command);
     let place = match &options.place {
         Some(place) => RunDir::at(place)?,
@@ -103,9 +107,15 @@ impl Options {
     }
 }
 
-/// Until the command ends. What this process is sent goes to the command, which the terminal reaches by itself.
+/// Until the command ends. What this process is sent goes to the command, which the terminal reaches by itself. A history
+/// that cannot be written is said at once, and is no reason to end what is not ours.
 fn run(mut child: Child, signals: &Signals, session: &mut Session, records: &mut usize) -> io::Result<ExitStatus> {
+    let mut is_written = true;
     loop {
+        if is_written && session.recorder.file_failed() {
+            is_written = false;
+            to_stderr("INCOMPLETE: the history can no longer be written; the command goes on\n");
+        }
         if let Some(Came::Sent(signal)) = signals.wait(TICK) {
             send(&child, signal);
         }

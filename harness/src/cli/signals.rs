@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use crate::sut::guardian;
+
 /// The signals of this process, from now on. One that is ignored already (nohup(1)) stays so.
 pub(super) struct Signals {
     held: libc::sigset_t,
@@ -82,8 +84,10 @@ impl Signals {
         command.spawn()
     }
 
-    /// Likewise, and it gets SIGTERM when this process dies without a word.
+    /// Likewise, and when this process dies without a word it gets SIGTERM, and carries the mark by which a guardian finds
+    /// it and what it spawned.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        command.env(guardian::MARK, guardian::mark());
         let parent = rustix::process::getpid();
         // SAFETY: likewise, with two system calls.
         unsafe {

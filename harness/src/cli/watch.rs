@@ -20,6 +20,8 @@ use crate::exit_code::Exit;
 use crate::history::{Event, ProcessChange, Record, Recorder};
 use crate::observers::{Focus, ObserverError, procfs};
 use crate::report::terminal::to_stderr;
+use crate::sut::guardian::Territory;
+use crate::sut::hosts;
 use crate::watch::{AddressFilter, Clock, Filter, Lives, StateFilter, TimeStyle, line, summary};
 
 #[derive(Args)]
@@ -75,6 +77,7 @@ pub(super) fn watch(options: &Options) -> Result<Exit, CliError> {
     }
     // Before any thread is started: threads inherit what is held back.
     let signals = Signals::hold()?;
+    let _guardian = (!options.command.is_empty()).then(|| hosts::post_guardian(Territory::Command));
     let (focus, netns, what) = options.scope()?;
     let recorder = Recorder::streaming(run_info("watch", what.clone(), netns, Vec::new()));
     let realtime = recorder.run().realtime;

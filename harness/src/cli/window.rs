@@ -67,20 +67,22 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) fn window(options: &Options) -> Result<Exit, CliError> {
     let signals = Signals::hold()?;
     let netns = procfs::own_netns()?;
-    let holder = options.holder(netns)?;
+    options.listens(netns)?;
     let place = RunDir::create(&options.runs.clone().unwrap_or_else(default_runs), "window")?;
     let case = PlannedCase {
         case: CaseId { suite: "window".into(), number: options.port.to_string() },
         title: options.title(),
         spec: "the command line".into(),
     };
-    let info = run_info("window", holder, netns, vec![case.clone()]);
+    let info = run_info("window", format!("port {}", options.port), netns, vec![case.clone()]);
     let recorder = Recorder::create(&place.history(), info)?;
     let focus = Focus::Ports([options.port].into());
     let session = Session::start(recorder, options.observing.observation(false), focus)?;
     let gates = options.gates(&session)?;
     let what = gates.iter().map(|gate| gate.endpoint.to_string()).collect::<Vec<_>>().join(", ");
-    terminal::to_stderr(&format!("watching {what} ({}) by {}\n", session.recorder.run().sut, session.describe()));
+    let holder = session.recorder.listeners(|now| gates.first().and_then(|it| now.holder(it.endpoint, netns)).cloned());
+    let holder = holder.map_or_else(|| "held by a process that cannot be told".into(), |who| who.to_string());
+    terminal::to_stderr(&format!("watching {what} ({holder}) by {}\n", session.describe()));
     if options.closes_within.is_some() && options.trigger.is_none() {
         terminal::to_stderr(
             "no `--trigger`: `--closes-within` has nothing to count from, the close may come at any time\n",
@@ -93,20 +95,19 @@ pub(super) fn window(options: &Options) -> Result<Exit, CliError> {
 }
 
 impl Options {
-    /// Who listens at the port now.
-    fn holder(&self, netns: u32) -> Result<String, CliError> {
+    /// Whether anybody listens at the port now.
+    fn listens(&self, netns: u32) -> Result<(), CliError> {
         let listening = procfs::listeners(netns, &PortFilter::These([self.port].into()))?;
         let target = self.addr.map(|addr| Endpoint::new(addr, self.port));
         let wanted = |local: Endpoint| target.is_none_or(|target| local.covers(target, false));
-        let found = listening.iter().find(|seed| wanted(seed.local));
-        let Some(found) = found else {
-            let others = listening.iter().map(|seed| seed.local.to_string()).collect::<Vec<_>>().join(", ");
+        if !listening.iter().any(|(_, seed)| wanted(seed.local)) {
+            let others = listening.iter().map(|(_, seed)| seed.local.to_string()).collect::<Vec<_>>().join(", ");
             let others = if others.is_empty() { String::new() } else { format!(" (but at {others})") };
             let place = target.map_or_else(|| format!("port {}", self.port), |target| target.to_string());
             let why = format!("nobody listens at {place} in this network{others}: start the service first");
             return Err(CliError::new(Exit::SetupFailed, anyhow::anyhow!(why)));
-        };
-        Ok(found.process.as_ref().map_or_else(|| "a process that cannot be told".into(), ToString::to_string))
+        }
+        Ok(())
     }
 
     fn title(&self) -> String {

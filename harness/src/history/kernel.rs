@@ -47,6 +47,10 @@ pub struct SocketState {
     /// It takes no IPv4 connections although it is an IPv6 socket (IPV6_V6ONLY).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ipv6_only: bool,
+    /// It leaves LISTEN because its listen(2) is refused: the address was taken, and no connection could reach it. Known
+    /// where the kernel's structures are, for a socket that never listened before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
     /// Who was running: right for LISTEN, at times a bystander for the other states (softirq).
     pub process: Process,
 }

@@ -14,6 +14,7 @@ pub struct Resources {
     /// Resident memory in bytes (`resident` of /proc/PID/statm, proc_pid_statm(5)); pages that several of these processes
     /// share count for each.
     pub resident_bytes: u64,
-    /// Open descriptors that are sockets.
-    pub sockets: u64,
+    /// Open descriptors that are sockets; none where the observer cannot count them without touching them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<u64>,
 }

@@ -31,6 +31,7 @@ pub(super) fn opened_at(ns: u64, socket: u64, local: &str, open: bool) -> Record
         from,
         to,
         ipv6_only: false,
+        refused: false,
         process: Process::default(),
     };
     record(ns, Source::Ebpf, Event::SocketState(change))

@@ -141,17 +141,19 @@ enum State {
     Blurred,
 }
 
+/// What came and went at the port, in the order of the records. A socket whose listen(2) was refused did neither: the kernel
+/// shows it in LISTEN for some microseconds, but no connect finds it there.
 fn changes<'a>(target: Endpoint, netns: u32, records: &'a [Record], to: Timestamp) -> Vec<Change<'a>> {
     let mut listeners = Listeners::default();
-    let mut changes = Vec::new();
+    let mut changes: Vec<Change<'a>> = Vec::new();
     let mut count = 0;
     for record in records {
         let earliest = Timestamp(record.at.0.saturating_sub(record.uncertainty_ns));
-        let (local, socket, process) = match &record.event {
+        let (local, socket, process, refused) = match &record.event {
             Event::SocketState(change) if touches_listen(change.from, change.to) => {
-                (change.local, Some(change.socket), Some(&change.process))
+                (change.local, Some(change.socket), Some(&change.process), change.refused)
             }
-            Event::Listening(seed) => (seed.local, None, seed.process.as_ref()),
+            Event::Listening(seed) => (seed.local, None, seed.process.as_ref(), false),
             _ => continue,
         };
         if local.port() != target.port() || earliest > to {
@@ -161,7 +163,9 @@ fn changes<'a>(target: Endpoint, netns: u32, records: &'a [Record], to: Timestam
         let now = listeners.count(target, netns);
         let by = now as isize - count as isize;
         count = now;
-        if by != 0 {
+        if by < 0 && refused {
+            changes.extract_if(.., |it| it.by > 0 && it.socket == socket).for_each(drop);
+        } else if by != 0 {
             changes.push(Change { earliest, latest: record.at, by, socket, process });
         }
     }
@@ -254,6 +258,33 @@ mod tests {
         let timeline = PortTimeline::of(at("127.0.0.1:80"), 1, &records, Timestamp(10), Timestamp(99));
         assert_eq!(timeline.steady(Timestamp(10), Timestamp(20)), None);
         assert_eq!(timeline.steady(Timestamp(11), Timestamp(20)), Some(true));
+    }
+
+    #[test]
+    fn a_listen_that_is_refused_opens_nothing() {
+        let refused = |ns, socket| {
+            let mut record = change(ns, socket, "0.0.0.0:80", false);
+            if let Event::SocketState(change) = &mut record.event {
+                change.refused = true;
+            }
+            record
+        };
+        let records = [
+            change(1, 1, "127.0.0.1:80", true),
+            change(3, 2, "0.0.0.0:80", true),
+            refused(4, 2),
+            change(6, 3, "0.0.0.0:80", true),
+            change(7, 1, "127.0.0.1:80", false),
+            refused(8, 3),
+            change(9, 2, "0.0.0.0:80", true),
+        ];
+        let seen = |target| {
+            let timeline = PortTimeline::of(at(target), 1, &records, Timestamp(2), Timestamp(20));
+            (timeline.listeners_before, kinds(&timeline), timeline.listeners_after)
+        };
+        // The second socket listens in the end, when it is let to.
+        assert_eq!(seen("127.0.0.2:80"), (0, vec![(9, EdgeKind::Opened)], 1));
+        assert_eq!(seen("127.0.0.1:80"), (1, vec![(7, EdgeKind::Closed), (9, EdgeKind::Opened)], 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod causes;
 mod decode;
 mod fence;
 mod focus;
+mod holders;
 mod kernel;
 mod load;
 mod offsets;
@@ -14,6 +15,7 @@ mod reader;
 mod rung;
 mod seed;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -93,7 +95,7 @@ impl EbpfObserver {
         let kernel = Kernel::look();
         focus::possible(&wanted.focus, &kernel.offsets)?;
         let (mut loaded, sources) = kernel.load_best(&rungs, &wanted)?;
-        let ports = focus::follow_existing(&mut loaded.ebpf, &scope, &kernel.offsets)?;
+        let ports = focus::follow_existing(&mut loaded, &scope, &kernel.offsets)?;
 
         let sentinels = Sentinels::start().map_err(io("start the fence's thread"))?;
         loaded.set(SETTING_FENCE_THREAD, sentinels.tid())?;
@@ -101,7 +103,7 @@ impl EbpfObserver {
         let mut reader = Reader { ring: sources.ring, logger: sources.logger, shared: Arc::clone(&shared) };
         let losses = Losses { since: Timestamp::now(), counts: counts(&loaded, &shared)? };
 
-        seed::seed(&mut reader, &scope, &ports).map_err(io("read what listens already from /proc"))?;
+        seed::seed(&mut reader, &mut loaded, &scope, &ports).map_err(io("list what listens already"))?;
         let started = ObserverChange::Started {
             rung: loaded.rung.name().into(),
             // The programs stamp in the kernel, at the transition itself.
@@ -121,7 +123,18 @@ impl EbpfObserver {
             losses,
         };
         observer.set_causes(settings.causes)?;
+        observer.try_refusals();
         Ok(observer)
+    }
+
+    /// Lets one sentinel come and go, from which the reader learns whether a refused listen(2) can be told here.
+    fn try_refusals(&self) {
+        let cpu = self.sentinels.as_ref().and_then(|sentinels| sentinels.cpus().ok()?.first().copied());
+        if let (Some(sentinels), Some(cpu)) = (&self.sentinels, cpu)
+            && let Err(error) = sentinels.provoke(&[cpu], FENCE_DEADLINE)
+        {
+            tracing::debug!(%error, "whether a listen(2) that is refused can be told is not known");
+        }
     }
 
     /// The rung that it runs on.
@@ -150,7 +163,7 @@ impl EbpfObserver {
         self.shared.panic();
     }
 
-    /// For tests of what follows: the reader leaves the ring unread.
+    /// For tests of what follows: the reader leaves the ring unread, from the return of this call on.
     #[doc(hidden)]
     pub fn pause_reader(&self) {
         self.shared.pause(true);
@@ -243,6 +256,11 @@ impl Observer for EbpfObserver {
             Some(reason) => Err(self.died(reason)),
             None => self.record_losses(),
         }
+    }
+
+    fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
+        let counted = self.loaded.sockets_held(processes);
+        counted.inspect_err(|why| tracing::debug!("sockets cannot be counted: {why}")).ok()
     }
 
     fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {

@@ -56,6 +56,8 @@ struct State {
     /// When the last poll that is complete began.
     polled: Timestamp,
     stop: bool,
+    /// For tests: the next poll panics.
+    panic: bool,
     dead: Option<String>,
 }
 
@@ -95,6 +97,12 @@ impl SockDiagObserver {
     pub fn probe() -> Result<usize, ObserverError> {
         let mut kernel = SockDiag::open().map_err(io("open a netlink socket"))?;
         kernel.listeners().map(|found| found.len()).map_err(unanswered)
+    }
+
+    /// For tests of what follows: makes the polling thread panic.
+    #[doc(hidden)]
+    pub fn panic_poller(&self) {
+        self.shared.state().panic = true;
     }
 
     fn end_thread(&mut self) {
@@ -185,8 +193,12 @@ impl Poller {
     fn spawn(mut self, shared: Arc<Shared>, interval: Duration) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("sock-diag".into()).spawn(move || {
             while !shared.state().stop {
-                let outcome = catch_unwind(AssertUnwindSafe(|| self.poll()))
-                    .unwrap_or_else(|_| Err(std::io::Error::other("the polling thread panicked")));
+                let panics = shared.state().panic;
+                let polled = catch_unwind(AssertUnwindSafe(|| {
+                    assert!(!panics, "it was told to panic");
+                    self.poll()
+                }));
+                let outcome = polled.unwrap_or_else(|_| Err(std::io::Error::other("the polling thread panicked")));
                 let mut state = shared.state();
                 match outcome {
                     Ok(()) => state.polled = self.last_began,
@@ -234,6 +246,7 @@ impl Poller {
             from: change.0,
             to: change.1,
             ipv6_only: of.ipv6_only,
+            refused: false,
             process: Process::default(),
         });
         self.recorder.append(Record { at, uncertainty_ns, source: Source::SockDiag, event });

@@ -1,5 +1,7 @@
 //! Negative controls of the observers themselves: one really loses records, dies or lies, so that verdicts change.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::observers::ebpf::EbpfObserver;
 use crate::observers::scap::{Lie, ScapObserver, ScapSettings};
 use crate::observers::{Observer, ObserverError};
@@ -125,6 +127,10 @@ impl<V: Victim> Observer for Sabotaged<V> {
 
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
         self.observer.tell_losses()
+    }
+
+    fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
+        self.observer.sockets_held(processes)
     }
 
     fn stop(self: Box<Self>) -> Result<(), ObserverError> {

@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Beyond the time that the check gives a connection: its clock is the kernel's.
 const MARGIN: Duration = Duration::from_millis(100);
 
-impl Runner<'_> {
+impl Runner {
     /// Waits until backends are done with their connections and, where the case is judged by it, the system with those of
     /// clients that have ended; then everything that happened is in the history.
     pub(super) async fn settle(
@@ -56,9 +56,9 @@ impl Runner<'_> {
     }
 
     /// Records what every process of the system holds at this moment; one that has gone is left out.
-    pub(super) fn sample(&self, sut: &Sut) {
+    pub(super) fn sample(&self, sut: &Sut, watch: &mut dyn Observer) {
         for (process, pid) in sut.processes() {
-            match procfs::resources(process, pid) {
+            match procfs::resources(process, pid, |processes| watch.sockets_held(processes)) {
                 Ok(resources) => self.recorder.record(Source::Procfs, Event::Resources(resources)),
                 Err(error) => tracing::debug!(process, pid, %error, "what it holds cannot be told"),
             }

@@ -13,13 +13,21 @@ use crate::sut::wait;
 /// Operations that were ended record that within this time: all they need is a turn of the runtime.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-impl Runner<'_> {
+/// From a look at whether the history can still be written to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl Runner {
     /// Carries out a step. A panic in it ends the step and nothing else.
     pub(super) async fn carry_out(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
         // FNV-1a: every case has a seed of its own, alike in every run with the run's seed.
         let mixed = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         let seed = case.number.bytes().fold(self.seed, mixed);
-        let context = Context { recorder: self.recorder.clone(), seed, generation: self.generation };
+        let context = Context {
+            recorder: self.recorder.clone(),
+            seed,
+            generation: self.generation,
+            reports: self.reports.clone(),
+        };
         let from = self.recorder.records(<[Record]>::len);
         let mut task = tokio::spawn(step(context));
         let mut interrupt = self.interrupt.clone();
@@ -33,12 +41,20 @@ impl Runner<'_> {
             },
             () = tokio::time::sleep(deadline) => Err(format!("it did not end within {} s", deadline.as_secs())),
             () = interrupt.wait() => Err("interrupted".into()),
+            () = self.unwritten() => Err("its history can no longer be written".into()),
         };
         task.abort();
         // What the task says now is said already.
         let _ = task.await;
         self.last_words(from).await;
         outcome
+    }
+
+    /// Returns when nothing more can be written to the history: what happens from then on, nobody could judge.
+    pub(super) async fn unwritten(&self) {
+        while !self.recorder.file_failed() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Waits until every operation that began has recorded its end: tasks that the step had spawned end a little later.

@@ -76,7 +76,7 @@ pub(super) fn is_guardian(child: Pid) -> bool {
 }
 
 /// The value of [`MARK`] for the processes of this run.
-pub(super) fn mark() -> &'static str {
+pub fn mark() -> &'static str {
     static MARKS: OnceLock<String> = OnceLock::new();
     MARKS.get_or_init(|| match std::env::var(MARK) {
         Ok(inherited) if !inherited.is_empty() => format!("{inherited}:{}", own_mark()),

@@ -41,7 +41,9 @@ pub fn adopt_orphans() {
 pub fn post_guardian(territory: Territory) -> Option<Guardian> {
     let posted = Guardian::post(territory);
     posted
-        .inspect_err(|error| tracing::warn!(%error, "what the system spawns could outlive a harness that is killed"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "what is started here could outlive this process, should it be killed"),
+        )
         .ok()
 }
 

@@ -22,6 +22,8 @@ pub enum Meaning {
     Left(usize),
     /// A port closed, after it listened for so long.
     Closed(Age),
+    /// A socket that seemed to listen never did.
+    Refused,
     /// A connection was accepted by the kernel, on behalf of a listener.
     Accepted,
     /// A connect succeeded, and took so long.
@@ -130,6 +132,10 @@ impl Lives {
                 (TcpState::Close, TcpState::Listen) => {
                     let joined = self.port(change.local, change.netns).joined(at, &change.process);
                     (joined.map_or_else(Meaning::Joined, Meaning::Opened), seen(&change.process), false)
+                }
+                (TcpState::Listen, TcpState::Close) if change.refused => {
+                    self.port(change.local, change.netns).refused();
+                    (Meaning::Refused, seen(&change.process), false)
                 }
                 (TcpState::Listen, TcpState::Close) => {
                     let began = self.began;

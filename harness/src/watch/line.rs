@@ -63,7 +63,7 @@ fn style(meaning: &Meaning) -> Style {
     match meaning {
         Meaning::Opened(_) | Meaning::Joined(_) | Meaning::Listening => Style::new().green(),
         Meaning::Closed(_) | Meaning::Left(_) => Style::new().red(),
-        Meaning::Failed(_) => Style::new().yellow(),
+        Meaning::Failed(_) | Meaning::Refused => Style::new().yellow(),
         Meaning::Lost => Style::new().white().on_red().bold(),
         Meaning::Accepted | Meaning::Connected(_) => Style::new().cyan(),
         Meaning::Ended(_) | Meaning::Step | Meaning::Other => Style::new(),
@@ -103,6 +103,7 @@ fn socket(sighting: &Sighting<'_>, change: &SocketState, lives: &Lives) -> (Stri
         Meaning::Joined(sockets) => ("joined", format!("{sockets} sockets listen there now")),
         Meaning::Left(sockets) => ("left", format!("{sockets} still listen there")),
         Meaning::Closed(age) => ("closed", format!("after listening for {age}")),
+        Meaning::Refused => ("refused", "listen(2) failed: it never listened".into()),
         Meaning::Accepted => ("accepted", String::new()),
         Meaning::Connected(took) => ("connected", format!("in {}", human(*took))),
         Meaning::Failed(after) => ("failed", format!("after {}", human(*after))),

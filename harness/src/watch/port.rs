@@ -27,6 +27,8 @@ pub struct Port {
     /// Since when it listens; none when it does not.
     since: Option<Since>,
     closed_at: Option<Timestamp>,
+    /// What `closed_at` and `closed_for` were before it opened last.
+    before: (Option<Timestamp>, Duration),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,7 @@ impl Port {
             holder: None,
             since: None,
             closed_at: None,
+            before: (None, Duration::ZERO),
         }
     }
 
@@ -87,6 +90,7 @@ impl Port {
         }
         self.opened += 1;
         self.since = Some(Since::Opened(at));
+        self.before = (self.closed_at, self.closed_for);
         let closed_for = self.closed_at.take().map(|closed| at.since(closed));
         self.closed_for += closed_for.unwrap_or_default();
         Ok(closed_for)
@@ -106,6 +110,16 @@ impl Port {
         let (Age::Exactly(time) | Age::SinceBefore(time)) = age;
         self.open_for += time;
         Ok(age)
+    }
+
+    /// A socket that seemed to listen never did: its listen(2) was refused.
+    pub(super) fn refused(&mut self) {
+        self.sockets = self.sockets.saturating_sub(1);
+        if self.sockets == 0 {
+            self.opened = self.opened.saturating_sub(1);
+            self.since = None;
+            (self.closed_at, self.closed_for) = self.before;
+        }
     }
 
     /// How long it has been listening; none when it does not.

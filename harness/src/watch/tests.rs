@@ -29,6 +29,7 @@ fn change(ms: u64, socket: u64, ends: (&str, Option<&str>), states: (TcpState, T
         from,
         to,
         ipv6_only: false,
+        refused: false,
         process: process(comm),
     });
     record(ms, event)
@@ -154,6 +155,24 @@ fn the_summary_counts_and_tells_of_losses() {
     lives.take(&record(1, Event::Loss { probe: "socket_state".into(), count: 12, since: Timestamp(0) }));
     let text = summary(&lives, Timestamp(4000 * MS), "ebpf");
     assert!(text.contains("LOST: 12 records of socket_state") && !text.contains("nothing was lost"), "{text}");
+}
+
+#[test]
+fn a_listen_that_is_refused_neither_opens_nor_closes() {
+    let at = "127.0.0.1:80";
+    let mut refused = closes(2001, 2, at);
+    if let Event::SocketState(change) = &mut refused.event {
+        change.refused = true;
+    }
+    let mut lives = Lives::new(Timestamp(0), 1);
+    for record in [opens(0, 1, at), closes(1000, 1, at), opens(2000, 2, at)] {
+        lives.take(&record);
+    }
+    assert_eq!(lives.take(&refused).meaning, Meaning::Refused);
+    lives.take(&opens(3000, 3, at));
+    let text = summary(&lives, Timestamp(4000 * MS), "ebpf");
+    let row: Vec<_> = text.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row.join(" "), "127.0.0.1:80 listens (1) 2 1 2.0 s 2.0 s 0 server[7]");
 }
 
 #[test]

@@ -4,10 +4,23 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use std::time::{Duration, Instant};
+
+use portwitness::case::{Case, step};
+use portwitness::checks::CaseJudgement;
+use portwitness::history::{Event, PlannedCase, RunInfo, Source};
+use portwitness::observers::sock_diag::SockDiagSettings;
+use portwitness::report::{Report, Reporter};
+use portwitness::runner::{Interrupt, Observation, Ran, Settings, run};
+use portwitness::store::RunDir;
+use portwitness::suite::{Group, Plan};
+use portwitness::sut::Profile;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::victim::Victim;
+use crate::observers::stage;
+use crate::support::eventually;
 
 /// Runs the body in a thread that has mounts of its own, with a file system of `size` bytes in memory.
 fn with_disk(size: &str, body: impl FnOnce(&Path) + Send) {
@@ -54,6 +67,70 @@ fn a_disk_that_fills_up_ends_the_run_and_leaves_what_was_recorded() {
             assert!(text.is_err(), "half a report is worse than none");
         }
     });
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_a_long_case_too() {
+    stage::alone(|| {
+        with_disk("8m", |disk| {
+            let profile = Profile::parse(
+                Path::new("own"),
+                "name = 'n'\nsuite = 's'\n[[process]]\nname = 'p'\ncommand = ['sleep', '99']\n",
+            );
+            // It would go on for longer than this test may take.
+            let long = Case {
+                number: "1.1".into(),
+                title: "says something all the time".into(),
+                spec: "none".into(),
+                need: None,
+                workload: step(|context| async move {
+                    loop {
+                        context.recorder.record(Source::Runner, Event::Note { text: "on and on".repeat(100) });
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }),
+                deadline: Duration::from_secs(200),
+                checks: Vec::new(),
+            };
+            let groups = vec![Group { name: "own/all".into(), cases: vec![long] }];
+            let plan = Plan { backends: Vec::new(), pause: Duration::ZERO, groups };
+            let place = RunDir::create(disk, "own").unwrap();
+            let began = Instant::now();
+            let ran = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let said = || fs::read_to_string(place.history()).unwrap_or_default();
+                    eventually("the case goes on", || said().contains("on and on"));
+                    fill(disk);
+                });
+                run_alone(plan, &profile.unwrap(), &place)
+            });
+            let broken_off = ran.broken_off.unwrap().to_string();
+            assert!(broken_off.contains("No space left on device"), "{broken_off}");
+            assert!(began.elapsed() < Duration::from_secs(100), "it went on for {:?}", began.elapsed());
+            assert_eq!(ran.judgement.verdict.word(), "unknown");
+        });
+    });
+}
+
+/// Carries out a plan in this process, watched without privileges, by a quiet reporter.
+fn run_alone(plan: Plan, profile: &Profile, place: &RunDir) -> Ran {
+    struct Quiet;
+    impl Reporter for Quiet {
+        fn begin(&mut self, _: &RunInfo, _: &str, _: &Path) {}
+        fn doing(&mut self, _: &str) {}
+        fn case_begins(&mut self, _: &PlannedCase) {}
+        fn case_judged(&mut self, _: &CaseJudgement) {}
+        fn end(&mut self, _: &Report, _: &Path) {}
+    }
+    let settings = Settings {
+        suite: "own".into(),
+        effort: "quick".into(),
+        seed: 1,
+        observation: Observation::SockDiag(SockDiagSettings::default()),
+        second_witness: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(plan, profile, settings, place, Interrupt::never(), &mut Quiet)).unwrap()
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn a_run_answers_while_its_system_writes_without_end() {
     let began = Instant::now();
     victim.send(Signal::INT);
     assert_eq!(victim.wait().code(), Some(130), "{}", victim.said());
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
     victim.traces.assert_gone();
     let place = victim.place().unwrap();
     assert!(std::fs::metadata(place.join("sut/server.log")).unwrap().len() < 65 * MIB);

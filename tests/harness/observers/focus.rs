@@ -115,6 +115,12 @@ fn without_btf_a_process_is_followed_and_ports_are_refused() {
     alone_with(&[("PORTWITNESS_BTF", "/no/such/btf")], || {
         // A port of its own: without BTF, what the other tests do at theirs in other namespaces cannot be told apart.
         a_process_is_followed(None, 7741);
+        // Nobody but /proc can be asked there who holds the ports, and to ask it is not without effect.
+        let (recorder, _observer) = start(Focus::Processes(vec![std::process::id()]), None).unwrap();
+        let notes = recorder.history().records.into_iter();
+        let mut notes =
+            notes.filter_map(|record| if let Event::Note { text } = record.event { Some(text) } else { None });
+        assert!(notes.any(|text| text.contains("looked for in /proc")));
         for focus in [Focus::Ports([7601].into()), Focus::Namespace] {
             let Err(error @ ObserverError::Lacking { .. }) = start(focus, None) else { panic!("it started") };
             assert!(error.to_string().contains("without BTF") && error.to_string().contains("--pid"), "{error}");

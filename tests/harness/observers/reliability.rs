@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portwitness::clock::Timestamp;
-use portwitness::history::{Event, ObserverChange};
+use portwitness::history::{Event, ObserverChange, Record, Recorder};
 use portwitness::observers::ebpf::EbpfSettings;
+use portwitness::observers::sock_diag::{SockDiagObserver, SockDiagSettings};
 use portwitness::observers::{Observer, ObserverError};
 
-use super::stage::{Actor, Watch, alone, edges};
+use super::stage::{Actor, Watch, alone, edges, scope};
+use crate::support::eventually;
 
 fn open_and_close() {
     drop(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
@@ -21,8 +23,6 @@ fn every_lost_record_is_counted() {
         let mut watch = Watch::with(EbpfSettings { ring_bytes: 64 << 10, causes: false, ..EbpfSettings::default() });
         watch.fence();
         watch.observer.pause_reader();
-        // The reader may be in the middle of its last round.
-        std::thread::sleep(Duration::from_millis(50));
         let before = Timestamp::now();
         for _ in 0..1000 {
             open_and_close();
@@ -53,24 +53,33 @@ fn a_dead_reader_is_reported() {
     alone(|| {
         let watch = Watch::start(None);
         watch.observer.kill_reader();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let died = || {
-            watch.recorder.records(|records| {
-                records.iter().any(|it| matches!(&it.event, Event::Observer(ObserverChange::Died { .. })))
-            })
-        };
-        while !died() {
-            assert!(Instant::now() < deadline, "no word of the reader's death");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let mut observer = watch.observer;
-        assert!(matches!(observer.fence(), Err(ObserverError::Died { .. })));
-        assert!(matches!(observer.stop(), Err(ObserverError::Died { .. })));
-        let stopped = |records: &[portwitness::history::Record]| {
-            records.iter().any(|it| it.event == Event::Observer(ObserverChange::Stopped))
-        };
-        assert!(!watch.recorder.records(stopped));
+        dies(&watch.recorder, watch.observer, "it was told to fail");
     });
+}
+
+#[test]
+fn a_polling_thread_that_panics_is_reported() {
+    alone(|| {
+        let scope = scope();
+        let recorder = scope.recorder.clone();
+        let mut observer = SockDiagObserver::start(scope, SockDiagSettings::default()).unwrap();
+        observer.fence().unwrap();
+        observer.panic_poller();
+        dies(&recorder, Box::new(observer), "the polling thread panicked");
+    });
+}
+
+/// Asserts that the observer's death is recorded with this reason, that it fences no more, and that it was never stopped.
+fn dies(recorder: &Recorder, mut observer: Box<dyn Observer>, why: &str) {
+    let died = |record: &Record| match &record.event {
+        Event::Observer(ObserverChange::Died { reason }) => reason.contains(why),
+        _ => false,
+    };
+    eventually("its death is recorded", || recorder.records(|records| records.iter().any(died)));
+    assert!(matches!(observer.fence(), Err(ObserverError::Died { .. })));
+    assert!(matches!(observer.stop(), Err(ObserverError::Died { .. })));
+    let stopped = |record: &Record| record.event == Event::Observer(ObserverChange::Stopped);
+    assert!(!recorder.records(|records| records.iter().any(stopped)));
 }
 
 #[test]
@@ -78,7 +87,6 @@ fn a_fence_that_gets_no_answer_fails() {
     alone(|| {
         let mut watch = Watch::start(None);
         watch.observer.pause_reader();
-        std::thread::sleep(Duration::from_millis(50));
         let error = watch.observer.fence().unwrap_err();
         assert!(error.to_string().contains("0 of "), "{error}");
         let records = watch.recorder.history().records;
@@ -121,10 +129,8 @@ fn nothing_older_comes_after_a_fence() {
         });
         times.sort();
         println!("a fence under load takes {:?} (median), {:?} (longest)", times[25], times[49]);
-        let mut idle: Vec<_> = (0..50).map(|_| fence_time(&mut watch)).collect();
-        idle.sort();
-        println!("a fence at rest takes {:?} (median), {:?} (longest)", idle[25], idle[49]);
-        assert!(idle[0] < Duration::from_millis(5), "{idle:?}");
+        // Whoever waits for the reader's own next look takes 10 ms; on a busy machine, some fences wait for a CPU too.
+        eventually("a fence at rest takes less than 5 ms", || fence_time(&mut watch) < Duration::from_millis(5));
     });
 }
 

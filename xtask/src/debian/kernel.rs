@@ -75,10 +75,12 @@ fn find(workspace: &Workspace, series: Series) -> anyhow::Result<(&'static Relea
         for version in Apt::of(workspace, release)?.versions(META)? {
             let higher = || best.as_ref().is_none_or(|(_, highest)| series_of(&version) > series_of(highest));
             match series {
-                Series::Numbered(..) if best.is_some() => {}
-                Series::Numbered(major, minor) if series_of(&version) != Some((major, minor)) => {}
-                Series::Newest if !higher() => {}
-                Series::Numbered(..) | Series::Newest => best = Some((release, version)),
+                // The first that has one is enough: the lists of newer releases are not even fetched.
+                Series::Numbered(major, minor) if series_of(&version) == Some((major, minor)) => {
+                    return Ok((release, version));
+                }
+                Series::Newest if higher() => best = Some((release, version)),
+                Series::Numbered(..) | Series::Newest => {}
             }
         }
     }

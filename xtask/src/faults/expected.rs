@@ -1,4 +1,4 @@
-//! What each fault must make fail, as `tests/tunnel/faults.toml` says.
+//! What each fault must make fail, as `tests/SUITE/faults.toml` says.
 
 use std::fs;
 use std::path::Path;

@@ -9,9 +9,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::reference::Reference;
+
 /// The built suites, and where their runs are kept.
 #[derive(Debug)]
 pub(crate) struct Suites {
+    reference: Reference,
     program: PathBuf,
     runs: PathBuf,
 }
@@ -108,16 +111,16 @@ struct Stored {
 }
 
 impl Suites {
-    /// `program` is the suites; runs are kept in `runs`.
-    pub(crate) fn new(program: PathBuf, runs: PathBuf) -> anyhow::Result<Self> {
+    /// `program` is the suites; runs of the one of `reference` are kept in `runs`.
+    pub(crate) fn new(reference: Reference, program: PathBuf, runs: PathBuf) -> anyhow::Result<Self> {
         let program = fs::canonicalize(&program).with_context(|| format!("no program {}", program.display()))?;
-        Ok(Self { program, runs })
+        Ok(Self { reference, program, runs })
     }
 
     /// The faults that the reference has, from its own mouth.
     pub(crate) fn faults(&self) -> anyhow::Result<Vec<String>> {
-        let reference = self.program.with_file_name("reference-tunnel");
-        let asked = Command::new(&reference).args(["server", "--fault", "?"]).output();
+        let reference = self.program.with_file_name(self.reference.program());
+        let asked = Command::new(&reference).args(self.reference.asks()).output();
         let asked = asked.with_context(|| format!("cannot start {}", reference.display()))?;
         let said = String::from_utf8_lossy(&asked.stderr);
         let list = said.split_once("possible values: ").and_then(|(_, rest)| rest.split_once(']'));
@@ -137,7 +140,7 @@ impl Suites {
         let log = place.join("stderr.log");
         let errors = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let mut command = Command::new(&self.program);
-        command.args(["run", "tunnel", "--sut", "reference", "--json"]);
+        command.args(["run", self.reference.suite(), "--sut", "reference", "--json"]);
         command.arg("--set").arg(format!("fault={}", wanted.fault)).arg("--runs").arg(&place);
         for case in &wanted.cases {
             command.arg("--case").arg(case);
@@ -229,7 +232,7 @@ pub(crate) mod tests {
     #[test]
     fn lines_of_a_run_are_read() {
         let folder = std::env::temp_dir().join(format!("xtask-faults-{}", std::process::id()));
-        let suites = Suites { program: "/bin/true".into(), runs: folder.clone() };
+        let suites = Suites { reference: Reference::Tunnel, program: "/bin/true".into(), runs: folder.clone() };
         let wanted = Wanted { fault: "flaps".into(), round: 0, cases: Vec::new() };
         fs::create_dir_all(suites.place(&wanted)).expect("a folder");
         fs::write(suites.place(&wanted).join("stderr.log"), "said").expect("a file");

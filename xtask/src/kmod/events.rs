@@ -30,6 +30,7 @@ const INCLUDES: [&str; 8] = [
 
 /// The program as it is run, from the last build when nothing has changed.
 pub(super) fn program(workspace: &Workspace, debian: &str) -> anyhow::Result<PathBuf> {
+    let _alone = workspace.lock("kmod-events")?;
     let place = workspace.root.join("target/kmod/sinsp").join(debian);
     let version = remembered(workspace, &format!("libfalcosecurity0-dev-{debian}"), || {
         let versions = Apt::of(workspace, release(debian)?)?.versions("libfalcosecurity0-dev")?;

@@ -17,6 +17,8 @@ const TOOLS: [&str; 8] = ["binutils", "coreutils", "dash", "findutils", "grep", 
 /// The module, from the last build when the driver is the same.
 pub(crate) fn module_for(workspace: &Workspace, kernel: &Kernel, driver: &Driver) -> anyhow::Result<PathBuf> {
     let series = series_of(&kernel.release).with_context(|| format!("`{}` is no kernel's release", kernel.release))?;
+    // Two builds in one folder would delete each other's files.
+    let _alone = workspace.lock("kmod-build")?;
     let (source, label) = driver.source(workspace, series)?;
     let place = workspace.root.join("target/kmod/modules").join(&kernel.release);
     let module = place.join(label.as_deref().unwrap_or("folder")).join("scap.ko");
@@ -27,7 +29,7 @@ pub(crate) fn module_for(workspace: &Workspace, kernel: &Kernel, driver: &Driver
     let headers = Headers::inside(&root, &kernel.release)?;
     eprintln!("kmod: building scap ({}) for Linux {}", source.versions(), kernel.release);
     let work = root.join("work").join(label.as_deref().unwrap_or("folder"));
-    let built = Build { source: &source, headers: &headers, work: &work }.run()?;
+    let built = Build { source: &source, headers: &headers, work: &work }.run().map_err(super::with_way_out)?;
     put(&built, &module)?;
     Ok(module)
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::console;
 use super::control::Progress;
 use super::qemu::Machine;
 
@@ -104,7 +105,7 @@ fn watch(qemu: &mut Child, machine: &Machine<'_>, limits: Limits) -> anyhow::Res
             }
             (Progress::Failed(why), _) => break End::NoBoot(format!("the guest says: {why}")),
             (Progress::Booting, Some(status)) => {
-                break End::NoBoot(format!("QEMU ended with {status} (has it enough --memory?)"));
+                break End::NoBoot(ended_early(machine, status));
             }
             (Progress::Running, Some(_)) => break End::Died,
             (Progress::Booting, None) if start.elapsed() > limits.boot => {
@@ -117,6 +118,16 @@ fn watch(qemu: &mut Child, machine: &Machine<'_>, limits: Limits) -> anyhow::Res
         }
     };
     Ok(Ran { end, boot: running_since.unwrap_or_default(), total: start.elapsed() })
+}
+
+/// Why a machine ended before its command: its kernel's own word for it, where there is one.
+fn ended_early(machine: &Machine<'_>, status: ExitStatus) -> String {
+    let console = fs::read(machine.console).unwrap_or_default();
+    match console::panic(&String::from_utf8_lossy(&console)) {
+        Some(panic) => panic,
+        None if status.success() => "the machine was switched off from inside (has it enough --memory?)".to_owned(),
+        None => format!("QEMU ended with {status} (has it enough --memory?)"),
+    }
 }
 
 /// Copies as it comes; a reader of ours that went away does not end the machine.

@@ -13,7 +13,7 @@ use crate::kmod::Driver;
 pub(crate) const USAGE: &str = "usage: cargo xtask vm [options] [-- COMMAND [ARGUMENT...]]
 
   Runs COMMAND in a VM for each kernel, in this folder of the host's root (a copy: what it writes is gone afterwards, but for
-  /out); without one, boots and tells about the scap module.
+  /out); without one, prints a table of what works on each kernel.
 
   --kernel SERIES     5.10, 6.1, 6.12, ... or newest; may be repeated (default: 6.1)
   --all               5.10, 6.1, 6.12 and newest
@@ -24,6 +24,8 @@ pub(crate) const USAGE: &str = "usage: cargo xtask vm [options] [-- COMMAND [ARG
   --deadline SECONDS  for the command (default: 1200)
   --memory MIB        of the guest; half of it holds the files that it writes (default: 4096)
   --cpus N            of the guest (default: 2)
+  --icount            count instructions: each takes a ns of the guest's clock, whatever the host does (TCG, one CPU)
+  --append WORDS      more for the kernel's command line
   --accel NAME        kvm, tcg or auto: KVM when a probe boot succeeds (default)
   --out DIR           the folder that the guest sees as /out (default: target/vm/RELEASE/out)";
 
@@ -52,6 +54,7 @@ pub(crate) enum Accel {
 /// What the arguments say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
+    /// At least one.
     pub(crate) kernels: Vec<Series>,
     pub(crate) scap: Scap,
     pub(crate) driver: Driver,
@@ -60,19 +63,25 @@ pub(crate) struct Options {
     pub(crate) memory: u32,
     pub(crate) cpus: u32,
     pub(crate) accel: Accel,
+    /// Whether the guest's clock counts instructions.
+    pub(crate) counted: bool,
+    /// For the kernel's command line.
+    pub(crate) append: Option<String>,
     pub(crate) out: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            kernels: Vec::new(),
+            kernels: vec![Series::Numbered(6, 1)],
             scap: Scap::WherePossible,
             driver: Driver::Fitting,
             deadline: Duration::from_secs(1200),
             memory: 4096,
             cpus: 2,
             accel: Accel::Auto,
+            counted: false,
+            append: None,
             out: None,
         }
     }
@@ -81,7 +90,7 @@ impl Default for Options {
 impl Options {
     /// Takes options until the first argument that is none, which is returned with the rest (`--` is left out).
     pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
-        let mut options = Self::default();
+        let mut options = Self { kernels: Vec::new(), ..Self::default() };
         let mut rest = args;
         while let [first, after @ ..] = rest {
             let value = || -> anyhow::Result<String> {
@@ -115,6 +124,10 @@ impl Options {
                     };
                     true
                 }
+                Some("--append") => {
+                    options.append = Some(value()?);
+                    true
+                }
                 Some("--out") => {
                     options.out = Some(value()?.into());
                     true
@@ -125,6 +138,10 @@ impl Options {
                 }
                 Some("--all") => {
                     options.kernels.extend(ALL);
+                    false
+                }
+                Some("--icount") => {
+                    options.counted = true;
                     false
                 }
                 Some("--scap") => {
@@ -145,7 +162,7 @@ impl Options {
 
     fn complete(mut self) -> Self {
         if self.kernels.is_empty() {
-            self.kernels.push(Series::Numbered(6, 1));
+            self.kernels = Self::default().kernels;
         }
         self
     }

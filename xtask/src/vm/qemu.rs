@@ -29,10 +29,14 @@ impl Accelerator {
 pub(super) struct Machine<'a> {
     pub(super) emulator: &'a Emulator,
     pub(super) accelerator: Accelerator,
+    /// Whether the guest's clock counts instructions, a ns each.
+    pub(super) counted: bool,
     /// Virtual processors.
     pub(super) cpus: u32,
     /// MiB.
     pub(super) memory: u32,
+    /// More words for the kernel's command line.
+    pub(super) append: &'a str,
     /// The kernel.
     pub(super) image: &'a Path,
     pub(super) initramfs: &'a Path,
@@ -57,7 +61,10 @@ impl Machine<'_> {
         command.args(["-accel", accelerator, "-cpu", cpu]);
         command.arg("-smp").arg(self.cpus.to_string()).arg("-m").arg(format!("{}M", self.memory));
         command.arg("-kernel").arg(self.image).arg("-initrd").arg(self.initramfs);
-        command.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet{clock}"));
+        command.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet{clock} {}", self.append).trim_end());
+        if self.counted {
+            command.args(["-icount", "shift=0"]);
+        }
         command.arg("-serial").arg(format!("file:{}", self.console.display()));
         command.args(["-device", "virtio-serial-pci,max_ports=4"]);
         let control = self.control.display().to_string();
@@ -89,8 +96,10 @@ mod tests {
         let machine = Machine {
             emulator: &Emulator::Installed,
             accelerator,
+            counted: false,
             cpus: 2,
             memory: 4096,
+            append: "panic_on_oops=1",
             image: Path::new("/k/vmlinuz"),
             initramfs: Path::new("/k/initramfs"),
             out: Path::new("/a,b/out"),

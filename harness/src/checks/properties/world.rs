@@ -182,6 +182,7 @@ impl World {
                 from,
                 to,
                 ipv6_only: socket.ipv6_only,
+                refused: false,
                 process: Process::default(),
             });
             let (at, uncertainty_ns) = (Timestamp(at * UNIT_NS), blur * UNIT_NS);

@@ -67,7 +67,7 @@ fn held(samples: &[(u64, u32, u64, u64)]) -> Story {
     for (ms, tgid, megabytes, sockets) in samples {
         let resident_bytes = megabytes * 1_000_000;
         let process = "server".into();
-        let sample = Resources { process, tgid: *tgid, processes: 1, resident_bytes, sockets: *sockets };
+        let sample = Resources { process, tgid: *tgid, processes: 1, resident_bytes, sockets: Some(*sockets) };
         story.at(*ms, Source::Procfs, Event::Resources(sample));
     }
     story
@@ -93,4 +93,20 @@ fn what_was_not_sampled_is_unknown() {
     says(&restarted.judge(&check), "unknown", "at both ends of the case");
     let an_earlier_start = held(&[(500, 7, 10, 5), (1001, 8, 90, 90), (5999, 8, 90, 90)]);
     assert_eq!(an_earlier_start.judge(&check), Verdict::Pass);
+}
+
+#[test]
+fn sockets_that_were_not_counted_are_unknown_and_memory_is_judged_all_the_same() {
+    let uncounted = |megabytes| {
+        let mut story = Story::new();
+        for (ms, megabytes) in [(1001, 10), (5999, megabytes)] {
+            let resident_bytes = megabytes * 1_000_000;
+            let sample = Resources { process: "server".into(), tgid: 7, processes: 1, resident_bytes, sockets: None };
+            story.at(ms, Source::Procfs, Event::Resources(sample));
+        }
+        story
+    };
+    let check = Check::Growth(Growth { memory_bytes: 50_000_000, sockets: 16 });
+    says(&uncounted(10).judge(&check), "unknown", "how many sockets `server` holds was not counted");
+    says(&uncounted(90).judge(&check), "fail", "it grew by 80.0 MB");
 }

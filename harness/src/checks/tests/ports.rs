@@ -138,6 +138,21 @@ fn a_port_that_must_stay_may_not_move() {
     says(&absent.judge(&stays), "unknown", "did not listen");
 }
 
+#[test]
+fn a_listen_that_is_refused_is_no_flap() {
+    let wildcard = format!("0.0.0.0:{}", endpoint(PORT).port());
+    let flap = |refused: bool| {
+        let mut story = cycle(1200, 3200);
+        // Another socket, of a wildcard that another address keeps from listening, while the port is closed.
+        story.at(1900, Source::Ebpf, listen(9, &wildcard, true));
+        let Event::SocketState(closes) = listen(9, &wildcard, false) else { unreachable!() };
+        story.at(1901, Source::Ebpf, Event::SocketState(SocketState { refused, ..closes }));
+        story
+    };
+    assert_eq!(flap(true).judge(&window()), Verdict::Pass);
+    says(&flap(false).judge(&window()), "fail", "too early");
+}
+
 fn by(event: Event, tgid: u32) -> Event {
     match event {
         Event::SocketState(change) => {

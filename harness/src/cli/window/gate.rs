@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, SocketId};
 use crate::history::{Event, Listeners, Process, Record, TcpState};
 use crate::watch::human;
 
@@ -29,6 +29,8 @@ pub(super) struct Gate {
     ceased: usize,
     closed: Option<(Timestamp, Process)>,
     reopened: Option<(Timestamp, Process)>,
+    /// The socket that reopened it.
+    opener: Option<SocketId>,
     closes: usize,
 }
 
@@ -49,6 +51,7 @@ impl Gate {
             ceased: 0,
             closed: None,
             reopened: None,
+            opener: None,
             closes: 0,
         }
     }
@@ -68,6 +71,9 @@ impl Gate {
         self.sockets = self.listeners.count(self.endpoint, 0);
         match (change.from, change.to) {
             (TcpState::Close, TcpState::Listen) => self.began += usize::from(self.sockets > before),
+            (TcpState::Listen, TcpState::Close) if change.refused => {
+                return self.refused(change.socket, self.sockets < before);
+            }
             (TcpState::Listen, TcpState::Close) => self.ceased += usize::from(self.sockets < before),
             _ => return,
         }
@@ -77,8 +83,18 @@ impl Gate {
                 self.closes += 1;
                 self.closed = self.closed.take().or_else(edge);
             }
-            (0, 1..) if self.closed.is_some() => self.reopened = self.reopened.take().or_else(edge),
+            (0, 1..) if self.closed.is_some() && self.reopened.is_none() => {
+                (self.reopened, self.opener) = (edge(), Some(change.socket));
+            }
             _ => {}
+        }
+    }
+
+    /// A socket that seemed to listen never did.
+    fn refused(&mut self, socket: SocketId, counted: bool) {
+        self.began = self.began.saturating_sub(usize::from(counted));
+        if self.opener == Some(socket) {
+            (self.reopened, self.opener) = (None, None);
         }
     }
 

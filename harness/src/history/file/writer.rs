@@ -70,6 +70,11 @@ impl Writer {
         self.line(record)
     }
 
+    /// Whether the part that is being written is plain text.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.part, Part::Plain(_))
+    }
+
     /// Hands everything so far to the operating system.
     pub(super) fn flush(&mut self) -> Result<(), HistoryError> {
         let done = match &mut self.part {

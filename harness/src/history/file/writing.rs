@@ -10,7 +10,7 @@ use super::writer::{Limits, Writer};
 use super::{HistoryError, RunInfo};
 use crate::history::record::Record;
 
-/// What was recorded is on its way to the disk after this time.
+/// A compressed part is on its way to the disk after this time; a plain one as soon as nothing more waits to be written.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
 /// An observer waits while more records than these are unwritten: some 20 MiB.
@@ -128,13 +128,16 @@ fn write(mut writer: Writer, incoming: &Receiver<Vec<Record>>, queue: &Queue) ->
     loop {
         match incoming.recv_timeout(FLUSH_EVERY) {
             Ok(records) => {
-                records.iter().try_for_each(|record| writer.append(record))?;
-                queue.written(records.len());
+                for records in std::iter::once(records).chain(incoming.try_iter()) {
+                    records.iter().try_for_each(|record| writer.append(record))?;
+                    queue.written(records.len());
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return writer.finish(),
         }
-        if flushed.elapsed() >= FLUSH_EVERY {
+        // To flush a compressor ends a block, and small blocks compress badly.
+        if writer.is_plain() || flushed.elapsed() >= FLUSH_EVERY {
             writer.flush()?;
             flushed = Instant::now();
         }

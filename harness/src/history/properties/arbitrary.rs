@@ -1,5 +1,7 @@
 //! Records of every kind, with any values.
 
+mod reports;
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -101,15 +103,18 @@ fn event() -> impl Strategy<Value = Event> {
         1 => text().prop_map(|text| Event::Note { text }),
         1 => text().prop_map(|name| Event::Moment { name }),
         2 => resources().prop_map(Event::Resources),
+        2 => reports::message().prop_map(Event::Message),
+        1 => reports::change().prop_map(Event::Reports),
+        3 => reports::handling().prop_map(Event::Handler),
     ]
 }
 
 fn socket_state() -> impl Strategy<Value = Event> {
-    let rest = (prop::option::of(endpoint()), state(), state(), any::<bool>(), process());
+    let rest = (prop::option::of(endpoint()), state(), state(), any::<[bool; 2]>(), process());
     (0u64..4, any::<u32>(), endpoint(), rest).prop_map(
-        |(socket, netns, local, (remote, from, to, ipv6_only, process))| {
+        |(socket, netns, local, (remote, from, to, [ipv6_only, refused], process))| {
             let socket = SocketId(socket.wrapping_sub(1));
-            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, process })
+            Event::SocketState(SocketState { socket, netns, local, remote, from, to, ipv6_only, refused, process })
         },
     )
 }
@@ -145,7 +150,7 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
 }
 
 fn resources() -> impl Strategy<Value = Resources> {
-    (text(), any::<(u32, u32, u64, u64)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
+    (text(), any::<(u32, u32, u64, Option<u64>)>()).prop_map(|(process, (tgid, processes, resident_bytes, sockets))| {
         Resources { process, tgid: tgid % 4, processes, resident_bytes, sockets }
     })
 }
@@ -271,6 +276,9 @@ fn kind(event: &Event) -> usize {
         Event::Note { .. } => 12,
         Event::Moment { .. } => 13,
         Event::Resources(_) => 14,
+        Event::Message(_) => 15,
+        Event::Reports(_) => 16,
+        Event::Handler(_) => 17,
     }
 }
 
@@ -279,10 +287,10 @@ fn every_kind_is_made() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut made = [false; 15];
+    let mut made = [false; 18];
     for _ in 0..400 {
         let event = event().new_tree(&mut runner).map(|tree| tree.current());
         made[event.map_or(0, |event| kind(&event))] = true;
     }
-    assert_eq!(made, [true; 15]);
+    assert_eq!(made, [true; 18]);
 }

@@ -8,6 +8,7 @@ const MAGIC: u16 = 0xeb9f;
 
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
 
 /// Members of a structure that are looked at, with those of the nameless parts in it. A kernel's largest have some hundreds; in
 /// a damaged file a structure may be a part of itself.
@@ -20,6 +21,7 @@ pub(super) struct Btf<'a> {
     /// Where each type begins, by its id less 1: id 0 is void.
     starts: Vec<usize>,
     structures: HashMap<&'a [u8], u32>,
+    enumerations: HashMap<&'a [u8], u32>,
 }
 
 /// A type's first three words.
@@ -45,14 +47,16 @@ impl<'a> Btf<'a> {
             bytes.get(start..start.saturating_add(length as usize)).ok_or("it is cut short")
         };
         let (types, strings) = (part(word(8)?, word(12)?)?, part(word(16)?, word(20)?)?);
-        let mut btf = Self { types, strings, starts: Vec::new(), structures: HashMap::new() };
+        let mut btf =
+            Self { types, strings, starts: Vec::new(), structures: HashMap::new(), enumerations: HashMap::new() };
         let mut at = 0;
         while at < types.len() {
             btf.starts.push(at);
             let found = btf.at(at).ok_or("a type is cut short")?;
-            if found.kind == KIND_STRUCT && found.members > 0 {
+            if matches!(found.kind, KIND_STRUCT | KIND_ENUM) && found.members > 0 {
                 let name = btf.name(found.name).ok_or("a name is missing")?;
-                btf.structures.entry(name).or_insert(btf.starts.len() as u32);
+                let index = if found.kind == KIND_ENUM { &mut btf.enumerations } else { &mut btf.structures };
+                index.entry(name).or_insert(btf.starts.len() as u32);
             }
             at += 12 + details(&found).ok_or("it holds a kind of type that is not known")?;
         }
@@ -70,6 +74,17 @@ impl<'a> Btf<'a> {
             id = member;
         }
         Some(total)
+    }
+
+    /// The value of `name` in an enumeration.
+    pub(super) fn enumerator(&self, of: &str, name: &str) -> Option<u32> {
+        let id = *self.enumerations.get(of.as_bytes())?;
+        let start = *self.starts.get((id as usize).checked_sub(1)?)?;
+        (0..self.at(start)?.members).find_map(|index| {
+            let at = start + 12 + index * 8;
+            let is_it = self.name(word(self.types, at)?)? == name.as_bytes();
+            is_it.then(|| word(self.types, at + 4))?
+        })
     }
 
     /// A member's offset in bits and its type, sought in nameless structures and unions too.
@@ -153,9 +168,10 @@ mod tests {
     use super::*;
     use crate::properties::config;
 
-    /// `struct outer { int a; union { struct { const inner b:3; }; }; }`, `typedef struct inner { int c; } inner`.
+    /// `struct outer { int a; union { struct { const inner b:3; }; }; }`, `typedef struct inner { int c; } inner`,
+    /// `enum kind { a, b = 5 }`.
     fn sample() -> Vec<u8> {
-        let strings = b"\0outer\0a\0b\0inner\0c\0int\0";
+        let strings = b"\0outer\0a\0b\0inner\0c\0int\0kind\0";
         let name = |name: &[u8]| strings.windows(name.len()).position(|part| part == name).unwrap() as u32;
         let kind = |kind: u32, members: u32| kind << 24 | members;
         let (bits, inner) = (1 << 31, name(b"inner\0"));
@@ -167,6 +183,7 @@ mod tests {
             vec![0, kind(10, 0), 6],
             vec![inner, kind(8, 0), 7],
             vec![inner, kind(4, 1), 4, name(b"c\0"), 1, 16],
+            vec![name(b"kind\0"), kind(6, 2), 4, name(b"a\0"), 0, name(b"b\0"), 5],
         ]
         .concat();
         let length = 4 * types.len() as u32;
@@ -187,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn enumerators_are_found() {
+        let bytes = sample();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert_eq!((btf.enumerator("kind", "a"), btf.enumerator("kind", "b")), (Some(0), Some(5)));
+        assert_eq!((btf.enumerator("kind", "c"), btf.enumerator("outer", "a")), (None, None));
+    }
+
+    #[test]
     fn damage_is_refused_and_never_panics() {
         let bytes = sample();
         for length in 0..bytes.len() {
@@ -196,7 +221,7 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0xff;
             if let Ok(btf) = Btf::parse(&damaged) {
-                let _ = (btf.bits("outer.b.c"), btf.bits("inner.c"));
+                let _ = (btf.bits("outer.b.c"), btf.bits("inner.c"), btf.enumerator("kind", "c"));
             }
         }
     }
@@ -230,6 +255,7 @@ mod tests {
                 if let Ok(btf) = Btf::parse(bytes) {
                     prop_assert!(btf.starts.len() * 12 <= bytes.len());
                     let _ = (btf.bits("outer.b.c"), btf.bits("inner.c"), btf.bits("outer.nowhere"));
+                    let _ = btf.enumerator("kind", "nowhere");
                 }
             }
         }

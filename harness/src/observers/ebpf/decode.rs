@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use compact_str::CompactString;
 use portwitness_ebpf_common::{
-    AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, SocketRecord,
-    SyscallRecord,
+    AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, REFUSED,
+    SocketRecord, SyscallRecord,
 };
 
 use crate::clock::Timestamp;
@@ -59,6 +59,7 @@ fn socket(record: &SocketRecord) -> Result<SocketState, Garbage> {
         from: TcpState::try_from(record.from).map_err(Garbage::State)?,
         to: TcpState::try_from(record.to).map_err(Garbage::State)?,
         ipv6_only: record.family == AF_INET6 && record.flags & IPV6_ONLY != 0,
+        refused: record.flags & REFUSED != 0,
         process: process(&record.header),
     })
 }
@@ -88,9 +89,13 @@ fn exit(record: &ProcessRecord) -> ProcessChange {
 }
 
 fn process(header: &Header) -> Process {
-    let length = header.comm.iter().position(|byte| *byte == 0).unwrap_or(header.comm.len());
-    let comm = CompactString::from_utf8_lossy(&header.comm[..length]);
-    Process { tgid: Tgid(header.tgid), tid: header.tid, comm }
+    process_of(header.tgid, header.tid, &header.comm)
+}
+
+/// A task by its process, its own number and its name, which ends at a zero.
+pub(super) fn process_of(tgid: u32, tid: u32, comm: &[u8]) -> Process {
+    let length = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    Process { tgid: Tgid(tgid), tid, comm: CompactString::from_utf8_lossy(&comm[..length]) }
 }
 
 /// An address of the kernel's: words in network order as they lie in memory, IPv4 in the first.

@@ -9,7 +9,8 @@ use portwitness_ebpf_common::{
     Offsets, SCOPE_CONNECTIONS, SCOPE_LISTENERS, SCOPE_PORTS, TRACK_ALL, TRACK_CHILDREN, UNKNOWN,
 };
 
-use super::load::{Wanted, causes, lacking};
+use super::load::{Loaded, Wanted, causes, lacking};
+use crate::history::{Event, Source};
 use crate::observers::procfs::{self, PortFilter};
 use crate::observers::{Focus, ObserverError, Scope};
 
@@ -60,7 +61,11 @@ pub(super) fn follow_first(ebpf: &mut Ebpf, wanted: &Wanted) -> Result<(), Box<d
 
 /// Adds the descendants that are there already, once the programs see new ones, and the ports at which they listen;
 /// returns the ports whose listeners are to be seeded.
-pub(super) fn follow_existing(ebpf: &mut Ebpf, scope: &Scope, offsets: &Offsets) -> Result<PortFilter, ObserverError> {
+pub(super) fn follow_existing(
+    loaded: &mut Loaded,
+    scope: &Scope,
+    offsets: &Offsets,
+) -> Result<PortFilter, ObserverError> {
     let failed = |error: Box<dyn Error>| ObserverError::Io {
         doing: "ebpf: could not follow the processes that are there".into(),
         source: std::io::Error::other(causes(error.as_ref())),
@@ -71,24 +76,22 @@ pub(super) fn follow_existing(ebpf: &mut Ebpf, scope: &Scope, offsets: &Offsets)
         Focus::Ports(ports) => PortFilter::These(ports.clone()),
         Focus::Processes(roots) => {
             let netns = if offsets.sk_net == UNKNOWN { 0 } else { scope.netns };
-            PortFilter::These(follow_tree(ebpf, roots, scope.netns, netns).map_err(failed)?)
+            let known = follow_tree(&mut loaded.ebpf, roots).map_err(failed)?;
+            let ports = ports_of(loaded, scope, &known).map_err(failed)?;
+            list_ports(&mut loaded.ebpf, netns, &ports).map_err(failed)?;
+            PortFilter::These(ports)
         }
     })
 }
 
 /// A child that an untracked descendant makes is seen by the next look; one of a tracked descendant, by the programs.
-fn follow_tree(
-    ebpf: &mut Ebpf,
-    roots: &[u32],
-    netns: u32,
-    netns_of_keys: u32,
-) -> Result<BTreeSet<u16>, Box<dyn Error>> {
+fn follow_tree(ebpf: &mut Ebpf, roots: &[u32]) -> Result<BTreeSet<u32>, Box<dyn Error>> {
     let mut known: BTreeSet<u32> = roots.iter().copied().collect();
     loop {
         let found = procfs::tree(roots)?;
         let new: Vec<u32> = found.difference(&known).copied().collect();
         if new.is_empty() {
-            break;
+            return Ok(known);
         }
         let mut tracked = tracked(ebpf)?;
         for process in new {
@@ -99,9 +102,21 @@ fn follow_tree(
             known.insert(process);
         }
     }
-    let ports = procfs::ports_of(netns, &known)?;
-    list_ports(ebpf, netns_of_keys, &ports)?;
-    Ok(ports)
+}
+
+/// The ports at which what is followed listens already. Where the kernel cannot be asked who holds a socket, /proc is, and
+/// the history says so.
+fn ports_of(loaded: &mut Loaded, scope: &Scope, processes: &BTreeSet<u32>) -> Result<BTreeSet<u16>, Box<dyn Error>> {
+    if let Err(why) = &loaded.looks {
+        let text = format!("{}; {why}", procfs::TOUCHES);
+        tracing::warn!("{text}");
+        scope.recorder.record(Source::Procfs, Event::Note { text });
+        return Ok(procfs::ports_of(scope.netns, processes)?);
+    }
+    let listening = procfs::listeners(scope.netns, &PortFilter::All)?;
+    let holders = loaded.holders(&listening.iter().map(|(inode, _)| *inode).collect())?;
+    let is_followed = |inode: &u64| holders.get(inode).is_some_and(|holder| holder.tracked != 0);
+    Ok(listening.iter().filter(|(inode, _)| is_followed(inode)).map(|(_, seed)| seed.local.port()).collect())
 }
 
 fn list_ports(ebpf: &mut Ebpf, netns: u32, ports: &BTreeSet<u16>) -> Result<(), Box<dyn Error>> {

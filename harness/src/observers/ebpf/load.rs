@@ -10,9 +10,9 @@ use aya_log::EbpfLogger;
 use portwitness_ebpf_common::Probe;
 use rustix::thread::CapabilitySet;
 
-use super::focus;
 use super::kernel::Kernel;
 use super::rung::Rung;
+use super::{focus, holders};
 use crate::observers::{Focus, ObserverError};
 
 /// The programs, or nothing where they could not be built.
@@ -50,7 +50,9 @@ pub(super) struct Loaded {
     pub(super) rung: Rung,
     pub(super) ebpf: Ebpf,
     drops: PerCpuArray<MapData, u64>,
-    settings: Array<MapData, u32>,
+    pub(super) settings: Array<MapData, u32>,
+    /// Whether it can be asked who holds which socket, or why not.
+    pub(super) looks: Result<(), String>,
 }
 
 /// What the reader reads.
@@ -149,7 +151,14 @@ impl Kernel {
         let sources = Sources { ring: RingBuf::try_from(take("EVENTS")?)?, logger };
         let drops = PerCpuArray::try_from(take("DROPS")?)?;
         let settings = Array::try_from(take("SETTINGS")?)?;
-        Ok((Loaded { rung, ebpf, drops, settings }, sources))
+        let looks = match &self.btf {
+            Ok(btf) => holders::load(&mut ebpf, btf).map_err(|error| causes(error.as_ref())),
+            Err(why) => Err(why.clone()),
+        };
+        if let Err(why) = &looks {
+            tracing::debug!("who holds which socket cannot be asked: {why}");
+        }
+        Ok((Loaded { rung, ebpf, drops, settings, looks }, sources))
     }
 
     fn object(&self, wanted: &Wanted) -> Result<Ebpf, aya::EbpfError> {

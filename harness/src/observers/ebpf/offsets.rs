@@ -29,9 +29,13 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         sk_ipv6only_bit: btf.bits("sock.__sk_common.skc_ipv6only").unwrap_or(UNKNOWN),
         sk_net: bytes_to("sock.__sk_common.skc_net.net")?,
         sk_protocol: bytes_to("sock.sk_protocol")?,
+        sk_flags: or_unknown("sock.__sk_common.skc_flags"),
+        sock_rcu_free: btf.enumerator("sock_flags", "SOCK_RCU_FREE").unwrap_or(UNKNOWN),
         inet_sport: bytes_to("inet_sock.inet_sport")?,
         net_inum: bytes_to("net.ns.inum")?,
         task_tgid: bytes_to("task_struct.tgid")?,
+        task_group_leader: bytes_to("task_struct.group_leader")?,
+        task_comm: bytes_to("task_struct.comm")?,
         task_exit_code: bytes_to("task_struct.exit_code")?,
         task_signal: bytes_to("task_struct.signal")?,
         signal_live: bytes_to("signal_struct.live")?,
@@ -41,6 +45,7 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         fdtable_fd: bytes_to("fdtable.fd")?,
         file_inode: bytes_to("file.f_inode")?,
         inode_mode: bytes_to("inode.i_mode")?,
+        inode_ino: bytes_to("inode.i_ino")?,
         ..*into
     };
     within_reach(&found)?;
@@ -118,6 +123,7 @@ mod tests {
         assert_eq!((offsets.sk_daddr, offsets.sk_rcv_saddr), (0, 4));
         assert_eq!((offsets.sk_dport, offsets.sk_family), (12, 16));
         assert_ne!(offsets.sk_ipv6only_bit, UNKNOWN);
+        assert!(offsets.sk_flags != UNKNOWN && offsets.sock_rcu_free < 64, "{offsets:?}");
         assert!(offsets.inet_sport > SOCK_COMMON_REACH, "{offsets:?}");
     }
 

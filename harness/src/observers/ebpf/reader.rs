@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,6 +42,9 @@ pub(super) struct Shared {
     fence_tid: AtomicU32,
     /// Entries that could not be decoded.
     garbage: AtomicU64,
+    /// A sentinel, which did listen, was not taken for one that was refused: this kernel marks those that listen as it
+    /// always did.
+    knows_refusals: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -50,6 +53,8 @@ pub(super) struct Shared {
 struct State {
     /// When the last sentinel of each CPU was stamped.
     sentinels: BTreeMap<u32, Timestamp>,
+    /// The reader has seen that it is to pause, and has left the ring.
+    paused: bool,
     dead: Option<String>,
 }
 
@@ -60,6 +65,7 @@ impl Shared {
             order: AtomicU8::new(RUN),
             fence_tid: AtomicU32::new(fence_tid),
             garbage: AtomicU64::new(0),
+            knows_refusals: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
         }))
@@ -71,8 +77,14 @@ impl Shared {
         let _ = rustix::io::write(&self.kick, &1_u64.to_ne_bytes());
     }
 
+    /// Lets the reader go on, or pause: then it has left the ring on return.
     pub(super) fn pause(&self, paused: bool) {
+        self.state().paused = false;
         self.give(if paused { PAUSE } else { RUN });
+        if paused {
+            let waited = self.changed.wait_while(self.state(), |state| !state.paused && state.dead.is_none());
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     pub(super) fn fail(&self) {
@@ -134,14 +146,18 @@ impl Reader {
         for _ in 0..ROUND {
             let Some(entry) = self.ring.next() else { break };
             match decode(&entry) {
-                Ok(decoded) => match Sentinel::of(&decoded, fence_tid) {
+                Ok(mut decoded) => match Sentinel::of(&decoded, fence_tid) {
                     Some(Sentinel::Opened) => {}
                     Some(Sentinel::Closed) => {
                         // Who waits for the sentinel takes it for granted that all that is older is there.
                         append(std::mem::take(&mut batch));
+                        self.shared.knows_refusals.store(!is_refusal(&decoded.record), Ordering::Relaxed);
                         self.shared.note(decoded.cpu, decoded.record.at);
                     }
-                    None => batch.push(decoded.record),
+                    None => {
+                        self.shared.doubt_refusal(&mut decoded.record);
+                        batch.push(decoded.record);
+                    }
                 },
                 Err(garbage) => {
                     tracing::error!("an entry of the ring is not understood: {garbage}");
@@ -182,7 +198,7 @@ impl Reader {
             match order {
                 FAIL => return Err(io::Error::other("it was told to fail")),
                 PANIC => panic!("it was told to panic"),
-                PAUSE => {}
+                PAUSE => self.shared.note_paused(),
                 _ => self.drain(|records| recorder.append_all(records)),
             }
             if order == STOP {
@@ -209,11 +225,29 @@ impl Shared {
         self.give(STOP);
     }
 
+    /// Takes nobody for refused before it is known that this can be told.
+    fn doubt_refusal(&self, record: &mut Record) {
+        if let Event::SocketState(change) = &mut record.event
+            && change.refused
+        {
+            change.refused = self.knows_refusals.load(Ordering::Relaxed);
+        }
+    }
+
+    fn note_paused(&self) {
+        self.state().paused = true;
+        self.changed.notify_all();
+    }
+
     /// A sentinel has closed: by then its CPU has run everything that came before.
     fn note(&self, cpu: u32, at: Timestamp) {
         self.state().sentinels.insert(cpu, at);
         self.changed.notify_all();
     }
+}
+
+fn is_refusal(record: &Record) -> bool {
+    matches!(&record.event, Event::SocketState(change) if change.refused)
 }
 
 /// What the fence's thread does with its listeners.
@@ -251,7 +285,8 @@ mod tests {
             let process = Process { tgid: Tgid(1), tid, comm: "ebpf-fence".into() };
             let local = "127.0.0.1:1".parse().unwrap();
             let (socket, remote) = (SocketId(1), None);
-            let change = SocketState { socket, netns: 1, local, remote, from, to, ipv6_only: false, process };
+            let change =
+                SocketState { socket, netns: 1, local, remote, from, to, ipv6_only: false, refused: false, process };
             let event = Event::SocketState(change);
             let record = Record { at: Timestamp(1), uncertainty_ns: 0, source: Source::Ebpf, event };
             Sentinel::of(&Decoded { record, tid, cpu: 0 }, 7)

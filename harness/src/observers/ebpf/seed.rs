@@ -1,13 +1,15 @@
 //! What listened before the programs were attached, without counting anything twice.
 //!
-//! The programs are attached first, and what they report stays on the ring while /proc is read. The transition to
-//! LISTEN is reported before the socket can be seen in /proc (net/ipv4/inet_connection_sock.c, inet_csk_listen_start),
+//! The programs are attached first, and what they report stays on the ring while the kernel is asked for what listens. The transition to
+//! LISTEN is reported before the socket can be listed (net/ipv4/inet_connection_sock.c, inet_csk_listen_start),
 //! so after the reading the ring holds the opening of every socket in the list that opened meanwhile: these are no
 //! seeds. A socket that changed while the list was being read may or may not be in it: then it is read again.
 
 use std::collections::HashMap;
 use std::io;
 
+use super::decode::process_of;
+use super::load::Loaded;
 use super::reader::Reader;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
@@ -19,12 +21,12 @@ use crate::observers::procfs::{self, PortFilter};
 const ATTEMPTS: usize = 12;
 
 /// Appends the seeds at these ports, amid what the ring holds so far.
-pub(super) fn seed(reader: &mut Reader, scope: &Scope, ports: &PortFilter) -> io::Result<()> {
+pub(super) fn seed(reader: &mut Reader, loaded: &mut Loaded, scope: &Scope, ports: &PortFilter) -> io::Result<()> {
     let mut seen = Vec::new();
     let mut readings = Vec::new();
     let (at, seeds) = loop {
         let at = Timestamp::now();
-        let listening = procfs::listeners(scope.netns, ports)?;
+        let listening = listeners(loaded, scope.netns, ports)?;
         reader.drain(|records| seen.extend(records));
         let earlier = seen.iter().take_while(|record| record.at < at);
         let seeds = without_opened(listening, earlier);
@@ -45,6 +47,22 @@ pub(super) fn seed(reader: &mut Reader, scope: &Scope, ports: &PortFilter) -> io
     }
     seen.for_each(|record| scope.recorder.append(record));
     Ok(())
+}
+
+/// What listens, with an owner where the kernel can be asked for it; /proc is not: to find an owner there touches the
+/// descriptors of every process.
+fn listeners(loaded: &mut Loaded, netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
+    let listening = procfs::listeners(netns, ports)?;
+    let asked = loaded.holders(&listening.iter().map(|(inode, _)| *inode).collect());
+    let owners = asked.unwrap_or_else(|why| {
+        tracing::debug!("who holds what listens already cannot be told: {why}");
+        HashMap::new()
+    });
+    let with_owner = |(inode, seed): (u64, Listening)| {
+        let process = owners.get(&inode).map(|it| process_of(it.tgid, it.tgid, &it.comm));
+        Listening { process, ..seed }
+    };
+    Ok(listening.into_iter().map(with_owner).collect())
 }
 
 /// Leaves out a seed for every socket that opened, and did not close again, in `earlier`.
@@ -112,6 +130,7 @@ mod tests {
             from,
             to,
             ipv6_only: false,
+            refused: false,
             process: Process::default(),
         });
         Record { at: Timestamp(socket), uncertainty_ns: 0, source: Source::Ebpf, event }

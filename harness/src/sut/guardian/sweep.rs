@@ -14,6 +14,9 @@ use super::MARK;
 /// What does not end within this time hangs in the kernel, and no signal reaches it.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// A command of the user's has this long to end by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The longest pause between two looks at what is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -24,6 +27,8 @@ pub enum Territory {
     Namespace,
     /// Nothing: the run takes place in the network of its caller.
     Marked,
+    /// Nothing either: it is a command of the user's, which is asked to end before it is killed.
+    Command,
 }
 
 /// A living process, as far as it matters whose it is.
@@ -39,9 +44,12 @@ struct Candidate {
     inside: bool,
 }
 
-/// Kills what belongs to the run, generation after generation, until nothing is left. The harness must be dead.
+/// Ends what belongs to the run, generation after generation, until nothing is left. The harness must be dead.
 pub(super) fn sweep(territory: Territory, mark: &str) {
-    let deadline = Instant::now() + WITHIN;
+    let patience = if territory == Territory::Command { PATIENCE } else { Duration::ZERO };
+    let patient_until = Instant::now() + patience;
+    let deadline = patient_until + WITHIN;
+    let mut asked = HashSet::new();
     let mut pause = Duration::from_millis(1);
     loop {
         // Orphans of the harness go where it went itself: to init, or to another that asked for them.
@@ -51,7 +59,12 @@ pub(super) fn sweep(territory: Territory, mark: &str) {
         if left.is_empty() || Instant::now() >= deadline {
             return;
         }
-        left.into_iter().for_each(kill);
+        if Instant::now() < patient_until {
+            let not_yet = left.into_iter().filter(|process| asked.insert((process.pid, process.started)));
+            not_yet.for_each(|process| send(process, Signal::TERM));
+        } else {
+            left.into_iter().for_each(|process| send(process, Signal::KILL));
+        }
         std::thread::sleep(pause);
         pause = PAUSE.min(pause * 2);
     }
@@ -79,13 +92,13 @@ fn belonging(table: &[Candidate], reaper: i32) -> Vec<&Candidate> {
 
 /// The signal goes to the very process that was looked at, or to nobody: while its descriptor is held, the time of its
 /// start is compared.
-fn kill(process: &Candidate) {
+fn send(process: &Candidate, signal: Signal) {
     let Some(pid) = Pid::from_raw(process.pid) else { return };
     let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     let same = Process::new(process.pid).and_then(|now| now.stat()).is_ok_and(|now| now.starttime == process.started);
     if same {
         // One that ended in between is what we want.
-        let _ = pidfd_send_signal(&descriptor, Signal::KILL);
+        let _ = pidfd_send_signal(&descriptor, signal);
     }
 }
 
@@ -94,7 +107,7 @@ fn candidates(territory: Territory, mark: &str) -> Vec<Candidate> {
     let own = getpid().as_raw_nonzero().get();
     let home = match territory {
         Territory::Namespace => namespace(Path::new("/proc/self")),
-        Territory::Marked => None,
+        Territory::Marked | Territory::Command => None,
     };
     let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -194,9 +207,9 @@ mod tests {
         }
         assert!(seen().marked && seen().inside && !candidate(pid, None, "c").unwrap().marked);
         assert_eq!(seen().parent, std::process::id() as i32);
-        kill(&Candidate { started: 1, ..seen() });
+        send(&Candidate { started: 1, ..seen() }, Signal::KILL);
         assert!(child.try_wait().unwrap().is_none(), "another process had its number");
-        kill(&seen());
+        send(&seen(), Signal::KILL);
         assert!(!child.wait().unwrap().success());
         assert!(candidate(pid, home, "b").is_none());
     }

@@ -32,6 +32,7 @@ pub(super) enum What {
     Listening(Endpoint),
     Opened(Endpoint),
     Closed(Endpoint),
+    Refused(Endpoint),
     Entered(String, i32),
     Left(String, i32, i64),
     Connected(Endpoint, Endpoint),
@@ -67,6 +68,11 @@ pub(super) fn expectations(claims: &[Claim], sight: Sight) -> Vec<Expected> {
         {
             *status = UNKNOWN_STATUS;
         }
+        if let What::Refused(at) = it.what
+            && !sight.structures
+        {
+            it.what = What::Closed(at);
+        }
         if let What::Opened(at) = it.what
             && it.to < sight.came
         {
@@ -74,7 +80,7 @@ pub(super) fn expectations(claims: &[Claim], sight: Sight) -> Vec<Expected> {
         }
     }
     expected.retain(|it| {
-        let listener = matches!(it.what, What::Listening(_) | What::Opened(_) | What::Closed(_));
+        let listener = matches!(it.what, What::Listening(_) | What::Opened(_) | What::Closed(_) | What::Refused(_));
         let call = matches!(it.what, What::Entered(..) | What::Left(..));
         it.to >= sight.came
             && (sight.follows || listener)
@@ -89,6 +95,7 @@ fn of_claim(claim: &Claim) -> Vec<Expected> {
     let (what, (ipv6_only, listener)) = match &claim.did {
         Did::Opened(name) => (vec![What::Opened(name.at.into())], of_name(name)),
         Did::Closed(name) => (vec![What::Closed(name.at.into())], of_name(name)),
+        Did::Refused(name) => (vec![What::Refused(name.at.into())], of_name(name)),
         Did::Called { name, fd, result } => {
             (vec![What::Entered(name.clone(), *fd), What::Left(name.clone(), *fd, *result)], (None, None))
         }

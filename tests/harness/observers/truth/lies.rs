@@ -12,7 +12,8 @@ use super::{View, Witness, alone};
 const LONG: u64 = 60_000_000_000;
 
 /// A true account of a few scenarios, and the record of it.
-const SCENARIOS: [&str; 6] = ["plain", "duplicate", "reuse-port", "dual-stack", "held-by-child", "uring-accept"];
+const SCENARIOS: [&str; 7] =
+    ["plain", "refused-listen", "duplicate", "reuse-port", "dual-stack", "held-by-child", "uring-accept"];
 
 /// Each way to lie about a claim; none when there is nothing to lie about.
 fn lies(claim: &Claim) -> Vec<(&'static str, Claim)> {
@@ -40,7 +41,7 @@ fn lies(claim: &Claim) -> Vec<(&'static str, Claim)> {
         !matches!(claim.did, Did::Called { .. } | Did::Forked { .. } | Did::Executed | Did::Exited { .. })
     });
     lie("another port", &|claim| match &mut claim.did {
-        Did::Opened(name) | Did::Closed(name) => {
+        Did::Opened(name) | Did::Closed(name) | Did::Refused(name) => {
             name.at.set_port(name.at.port() + 1);
             true
         }
@@ -51,14 +52,14 @@ fn lies(claim: &Claim) -> Vec<(&'static str, Claim)> {
         _ => false,
     });
     lie("another address", &|claim| match &mut claim.did {
-        Did::Opened(name) | Did::Closed(name) => {
+        Did::Opened(name) | Did::Closed(name) | Did::Refused(name) => {
             name.at.set_ip("127.0.0.9".parse().unwrap());
             true
         }
         _ => false,
     });
     lie("another kind of IPv6", &|claim| match &mut claim.did {
-        Did::Opened(name) | Did::Closed(name) => {
+        Did::Opened(name) | Did::Closed(name) | Did::Refused(name) => {
             name.ipv6_only = !name.ipv6_only;
             true
         }
@@ -71,6 +72,17 @@ fn lies(claim: &Claim) -> Vec<(&'static str, Claim)> {
         }
         Did::Closed(name) => {
             claim.did = Did::Opened(name);
+            true
+        }
+        _ => false,
+    });
+    lie("an end of another kind", &|claim| match claim.did.clone() {
+        Did::Closed(name) => {
+            claim.did = Did::Refused(name);
+            true
+        }
+        Did::Refused(name) => {
+            claim.did = Did::Closed(name);
             true
         }
         _ => false,

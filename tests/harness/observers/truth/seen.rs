@@ -41,6 +41,7 @@ pub(super) fn seen(record: &Record, expected: &[Expected]) -> Result<Option<Seen
             let ends = (change.local, change.remote);
             seen.what = match (change.from, change.to, ends) {
                 (TcpState::Close, TcpState::Listen, (local, None)) => What::Opened(local),
+                (TcpState::Listen, TcpState::Close, (local, None)) if change.refused => What::Refused(local),
                 (TcpState::Listen, TcpState::Close, (local, None)) => What::Closed(local),
                 (TcpState::SynSent, TcpState::Established, (local, Some(remote))) => What::Connected(local, remote),
                 (TcpState::SynRecv, TcpState::Established, (local, Some(remote))) => What::Accepted(local, remote),
