@@ -25,7 +25,7 @@ const USAGE: &str = "usage: cargo xtask <command>
                 (--no-vm: without it, --only-vm: it alone, --vm: all of them in one)
   bench [NAME...] [--quick]
                 setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
-                where missing); without a NAME the tables are written to BENCHMARKS.md
+                where missing); without a NAME the tables are written to BENCHMARKS.md; --vm [vm options]: scap beside eBPF, in a VM
   vm [options] [-- COMMAND]
                 a command in a VM with one of Debian's kernels and the scap module (try: cargo xtask vm --help)
   kmod <command>
