@@ -3,6 +3,7 @@
 //! A case's checks are data. The runner writes them into the history when the case begins, so that a stored history
 //! is judged again by any build of this program, with or without the suite that made it.
 
+pub mod agreement;
 pub mod causality;
 pub mod connection;
 pub mod coverage;
@@ -47,6 +48,8 @@ pub enum Check {
     Causality,
     /// No process of the system under test died.
     Alive,
+    /// Two witnesses tell the same of every system call.
+    Agreement,
     /// A port closes and reopens inside its windows.
     PortWindow(PortWindow),
     /// A port listens throughout.
@@ -78,6 +81,7 @@ impl Check {
             Self::Coverage => "coverage".into(),
             Self::Causality => "causality".into(),
             Self::Alive => "alive".into(),
+            Self::Agreement => "agreement".into(),
             Self::PortWindow(check) => format!("window of {}", check.port),
             Self::PortStays(check) => format!("{} stays open", check.port),
             Self::Traffic(check) => format!("traffic of {}", check.group),
@@ -98,6 +102,7 @@ impl Check {
             Self::Coverage => coverage::judge(slice),
             Self::Causality => causality::judge(slice),
             Self::Alive => coverage::alive(slice),
+            Self::Agreement => agreement::judge(slice),
             Self::PortWindow(check) => check.judge(slice),
             Self::PortStays(check) => check.judge(slice),
             Self::Traffic(check) => check.judge(slice),

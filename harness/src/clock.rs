@@ -1,11 +1,15 @@
 //! The one clock of a run: CLOCK_MONOTONIC in nanoseconds, which eBPF's `bpf_ktime_get_ns` and `Instant` read too.
 
+mod alignment;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+pub use alignment::{Alignment, Reading, Step};
 
 /// A moment on CLOCK_MONOTONIC, in ns since an arbitrary start (boot, less the time suspended).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

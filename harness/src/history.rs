@@ -3,6 +3,7 @@
 //! Observers, clients, backends and the runner write through a [`Recorder`]; checks read a [`History`].
 
 mod carry;
+mod evidence;
 mod file;
 mod kernel;
 mod listeners;
@@ -19,8 +20,9 @@ mod timeline;
 use std::sync::Arc;
 
 pub use carry::carry;
+pub use evidence::Evidence;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
-pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState};
+pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState, Tuple};
 pub use listeners::Listeners;
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,

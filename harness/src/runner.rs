@@ -6,6 +6,7 @@
 mod interrupt;
 mod observe;
 mod sabotage;
+mod second;
 mod settle;
 mod step;
 
@@ -23,9 +24,11 @@ use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
 use crate::sut::{Profile, Sut, SutError, hosts};
+use second::TwoWitnesses;
 pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
+pub use second::SecondWitness;
 pub(crate) use step::said;
 
 /// What a run is, beside its plan.
@@ -38,6 +41,8 @@ pub struct Settings {
     pub seed: u64,
     /// How the kernel is watched.
     pub observation: Observation,
+    /// Who watches beside it; every case is judged by whether the two agree then.
+    pub second_witness: Option<SecondWitness>,
 }
 
 /// A run that was carried out, or broken off.
@@ -94,8 +99,10 @@ pub async fn run(
         seed: settings.seed,
         pause: plan.pause,
         generation: 0,
+        two_witnesses: settings.second_witness.is_some(),
     };
-    let broken_off = runner.everything(plan, settings.observation, place, reporter).await.err();
+    let observation = (settings.observation, settings.second_witness);
+    let broken_off = runner.everything(plan, observation, place, reporter).await.err();
     let written = runner.recorder.finish().map_err(RunError::History);
     // The verdicts come from what is stored, as `judge` will give them again, however much of it there is.
     let stored = HistoryReader::open(&place.history())
@@ -117,17 +124,24 @@ struct Runner<'a> {
     seed: u64,
     pause: Duration,
     generation: u64,
+    two_witnesses: bool,
 }
 
 impl Runner<'_> {
     async fn everything(
         &mut self,
         plan: Plan,
-        observation: Observation,
+        (observation, second): (Observation, Option<SecondWitness>),
         place: &RunDir,
         reporter: &mut dyn Reporter,
     ) -> Result<(), RunError> {
-        let mut watch = observation.start(&self.recorder)?;
+        // First the one that the run can do without: when it cannot start, nothing else has begun.
+        let second = second.map(|second| second.start(&self.recorder)).transpose()?;
+        let first = observation.start(&self.recorder)?;
+        let mut watch = match second {
+            Some(second) => Box::new(TwoWitnesses::new(first, second)),
+            None => first,
+        };
         reporter.begin(self.recorder.run(), &watch.describe(), place.path());
         let backends = Backends::start(&self.recorder, plan.backends).await;
         let outcome = match backends {
@@ -209,7 +223,8 @@ impl Runner<'_> {
         };
         let met = need.is_ok();
         let declared = [Check::Coverage, Check::Causality, Check::Alive];
-        let checks = declared.iter().chain(&case.checks).map(to_value).collect();
+        let agreement = self.two_witnesses.then_some(Check::Agreement);
+        let checks = declared.iter().chain(&agreement).chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
         self.sample(sut, watch);

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::slice::Slice;
 use super::verdict::Verdict;
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Event, ObserverChange, Record, SutChange};
+use crate::history::{Event, ObserverChange, Record, Source, SutChange};
 
 /// Probes of the causes: which port is open does not depend on them.
 const CAUSES: [&str; 2] = ["syscall", "map of calls in progress"];
@@ -22,7 +23,7 @@ pub struct Witness<'a> {
 /// The witness of a case, or why there is none: no observer, a dead one, lost records, no fence at the end.
 pub fn witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
     let mut witness = None;
-    for record in slice.records {
+    for record in slice.records.iter().filter(|record| record.source.witnesses_ports()) {
         match &record.event {
             Event::Observer(ObserverChange::Started { rung, sees_connections, .. }) if record.at <= slice.begin => {
                 witness = Some(Witness { rung, sees_connections: *sees_connections });
@@ -37,12 +38,17 @@ pub fn witness<'a>(slice: &Slice<'a>) -> Result<Witness<'a>, String> {
         }
     }
     let witness = witness.ok_or("no observer was watching when the case began")?;
+    fence(slice, Source::witnesses_ports).map(|_| witness)
+}
+
+/// When the last fence of the case began, of the observers that `of` picks; an error says what it lacks.
+pub(super) fn fence(slice: &Slice<'_>, of: impl Fn(Source) -> bool) -> Result<Timestamp, String> {
     let fence = slice.own().iter().rev().find_map(|record| match record.event {
-        Event::Fence { began, cpus, seen } => Some((began, cpus, seen)),
+        Event::Fence { began, cpus, seen } if of(record.source) => Some((began, cpus, seen)),
         _ => None,
     });
     match fence {
-        Some((began, cpus, seen)) if cpus > 0 && seen == cpus && began >= slice.begin => Ok(witness),
+        Some((began, cpus, seen)) if cpus > 0 && seen == cpus && began >= slice.begin => Ok(began),
         Some((_, cpus, seen)) if seen != cpus => {
             Err(format!("only {seen} of {cpus} sentinels came back: records may be missing"))
         }

@@ -11,7 +11,7 @@ use super::slice::Slice;
 use super::system::System;
 use super::verdict::Verdict;
 use super::{Check, connection};
-use crate::history::{CaseId, Event, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
+use crate::history::{CaseId, Event, Evidence, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
 
 /// All verdicts of a run, with what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,7 @@ pub fn judge_stream<E>(
 pub struct Judge {
     /// The records since the last case ended, and what earlier ones left.
     history: History,
+    evidence: Evidence,
     planned: HashMap<CaseId, usize>,
     cases: Vec<Option<CaseJudgement>>,
     in_case: bool,
@@ -111,16 +112,19 @@ impl Judge {
         let planned = run.cases.iter().enumerate().map(|(index, planned)| (planned.case.clone(), index)).collect();
         let cases = vec![None; run.cases.len()];
         let history = History::new(run, Vec::new());
-        Self { history, planned, cases, in_case: false, system: System::default(), rung: None, widest_ns: 0 }
+        let (evidence, system) = (Evidence::default(), System::default());
+        Self { history, evidence, planned, cases, in_case: false, system, rung: None, widest_ns: 0 }
     }
 
     /// Takes the next record.
     pub fn take(&mut self, record: Record) {
         self.system.take(&record.event);
-        // A poll that came late was less certain than the interval promises.
-        self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
+        if record.source.witnesses_ports() {
+            // A poll that came late was less certain than the interval promises.
+            self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
+        }
         let ended = match &record.event {
-            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) => {
+            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) if record.source.witnesses_ports() => {
                 self.rung = Some((rung.clone(), *uncertainty_ns));
                 None
             }
@@ -132,7 +136,7 @@ impl Judge {
             _ => None,
         };
         let is_end = ended.is_some();
-        if record.event.is_evidence() {
+        if self.evidence.takes(&record) {
             self.history.records.push(record);
         }
         if let Some(index) = ended {

@@ -97,7 +97,7 @@ impl<'a> Slice<'a> {
         // What happened after the fence began may be recorded, or not yet: the case ends where everything is known.
         let begin = records[first].at;
         let fence = records[first..].iter().rev().find_map(|record| match record.event {
-            Event::Fence { began, .. } if began >= begin => Some(began),
+            Event::Fence { began, .. } if began >= begin && record.source.witnesses_ports() => Some(began),
             _ => None,
         });
         let end = fence.unwrap_or(last);

@@ -13,7 +13,8 @@ use crate::clock::Timestamp;
 use crate::exit_code::Exit;
 use crate::report::terminal::to_stderr;
 use crate::report::{self, Report, Reporter};
-use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage};
+use crate::observers::scap::ScapObserver;
+use crate::runner::{self, Interrupt, Observation, Ran, RunError, Sabotage, SecondWitness};
 use crate::store::RunDir;
 use crate::suite::{CasePattern, Effort, Filter, Plan, Suite};
 use crate::sut::guardian::Territory;
@@ -71,9 +72,18 @@ pub(super) struct Options {
     /// JSON lines on standard output: one a verdict.
     #[arg(long)]
     json: bool,
-    /// Negative control: the eBPF observer loses records, or dies.
+    /// Who else watches: each case is then judged by whether the two agree on every call of the system.
+    #[arg(long, value_enum, value_name = "WITNESS", conflicts_with = "no_causes")]
+    second_witness: Option<Second>,
+    /// Negative control: an observer loses records, dies or lies.
     #[arg(long, value_enum, hide = true)]
     sabotage: Option<Sabotage>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Second {
+    /// The scap module, which must be loaded (`cargo xtask kmod load`, or a VM: `cargo xtask run --vm`).
+    Scap,
 }
 
 impl Selection {
@@ -173,6 +183,7 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
         _ => options.selection.network(&profile),
     };
     require_privileges(options.observing.observer)?;
+    let second_witness = options.second_witness()?;
     // Before any thread is started: threads inherit the namespace of the one that starts them, and a guardian has none.
     let territory = match network {
         Network::Private => {
@@ -189,6 +200,7 @@ pub(super) fn run(suites: &[Suite], options: &Options) -> Result<Exit, CliError>
         effort: options.selection.profile.to_string(),
         seed: options.seed.unwrap_or_else(|| Timestamp::now().0 % 1_000_000_007),
         observation: options.observation(),
+        second_witness,
     };
     let mut reporter = report::Everyone(vec![Box::new(report::terminal::Progress::default())]);
     if options.json {
@@ -245,10 +257,23 @@ fn exit_code(broken_off: Option<&RunError>, judgement: &Judgement) -> Exit {
 impl Options {
     fn observation(&self) -> Observation {
         let causes = !self.no_causes;
-        match (self.sabotage, self.observing.ebpf(causes)) {
+        match (self.sabotage.filter(|how| !how.is_of_scap()), self.observing.ebpf(causes)) {
             (Some(how), Some(settings)) => Observation::Sabotaged(settings, how),
             _ => self.observing.observation(causes),
         }
+    }
+
+    /// An error when it cannot be had: before anything has begun.
+    fn second_witness(&self) -> Result<Option<SecondWitness>, CliError> {
+        let Some(Second::Scap) = self.second_witness else { return Ok(None) };
+        if self.observing.observer == Witness::SockDiag {
+            let why = "a second witness is compared with the system calls that eBPF records, and sock-diag sees none: leave \
+                       `--observer` or `--second-witness` out";
+            return Err(CliError::new(Exit::Usage, anyhow::anyhow!(why)));
+        }
+        ScapObserver::probe()?;
+        let sabotage = self.sabotage.filter(|how| how.is_of_scap());
+        Ok(Some(sabotage.map_or(SecondWitness::Scap, SecondWitness::SabotagedScap)))
     }
 }
 

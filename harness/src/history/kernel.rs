@@ -117,20 +117,33 @@ impl TryFrom<u8> for TcpState {
 /// A system call of a tracked process: who did what to which descriptor, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Syscall {
-    /// `listen`, `bind`, `connect`, `accept`, `accept4`, `close`, `close_range`, `dup2`, `dup3` or `shutdown`.
+    /// `listen`, `bind`, `connect`, `accept`, `accept4`, `close`, `close_range`, `dup2`, `dup3` or `shutdown`; of scap also
+    /// `socket` and `dup`, which stands for `dup2` and `dup3` too in its API 1.
     pub name: CompactString,
     /// Entered or left.
     pub phase: SyscallPhase,
-    /// The descriptor it was called with.
+    /// The descriptor it was called with; -1 where the observer is not told, as scap at an accept.
     pub fd: i32,
     /// The second argument where it says something: backlog, new descriptor, how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub argument: Option<i64>,
-    /// The address that bind or connect was given.
+    /// The address that bind or connect was given; of scap, at other calls, where the descriptor is bound or connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Endpoint>,
+    /// Both ends of the connection that accept or connect made, as far as the observer is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuple: Option<Tuple>,
     /// Who.
     pub process: Process,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuple {
+    /// The process's own.
+    pub local: Endpoint,
+    /// The other.
+    pub remote: Endpoint,
 }
 
 /// Entered, or left with a result.

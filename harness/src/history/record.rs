@@ -127,10 +127,11 @@ pub enum Event {
     },
 }
 
-impl Event {
-    /// Whether a check may judge by it. System calls only tell people who did what.
-    pub fn is_evidence(&self) -> bool {
-        !matches!(self, Self::Syscall(_))
+impl Source {
+    /// Whether it is one of the observers that tell which ports are open: every run has one of them. Others watch beside it,
+    /// and what becomes of them says nothing of ports.
+    pub fn witnesses_ports(self) -> bool {
+        matches!(self, Self::Ebpf | Self::SockDiag)
     }
 }
 
@@ -177,7 +178,7 @@ impl<'de> Deserialize<'de> for CaseId {
 pub enum ObserverChange {
     /// It records from now on.
     Started {
-        /// The rung of the capability ladder: `tp_btf`, `raw_tp`, `tracepoint` or `sock_diag`.
+        /// The rung of the capability ladder: `tp_btf`, `raw_tp`, `tracepoint` or `sock_diag`; of another observer, what it is.
         rung: String,
         /// How late a record's `at` can be at the most, in ns.
         // A record has a field of this name already, and both stand side by side in a line of the file.
@@ -188,6 +189,11 @@ pub enum ObserverChange {
     },
     /// It was stopped by the runner, after everything had been read.
     Stopped,
+    /// It goes on, but there is something that it cannot record.
+    Lacks {
+        /// What, and why.
+        what: String,
+    },
     /// It stopped by itself.
     Died {
         /// Why.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::History;
 use super::carry::carry;
+use super::evidence::Evidence;
 use super::file::{HistoryError, RunInfo, Writing};
 use super::listeners::Listeners;
 use super::operation::OpId;
@@ -17,8 +18,8 @@ use super::record::{Event, Record, Source};
 pub enum Keep {
     /// All records.
     Everything,
-    /// What checks judge by: all but the system calls, and of past cases ([`Recorder::settle`]) only what later ones build
-    /// on. Memory is bounded by the connections of one case.
+    /// What checks judge by: all but the system calls (with a second witness these too), and of past cases ([`Recorder::settle`]) only what later ones build
+    /// on. Memory is bounded by the connections of one case, or its system calls.
     Evidence,
     /// Only which sockets listen: memory is bounded by their number.
     Listeners,
@@ -41,6 +42,7 @@ struct Shared {
 struct State {
     records: Vec<Record>,
     listeners: Listeners,
+    evidence: Evidence,
     file: Option<Arc<Writing>>,
     failed: Option<Arc<HistoryError>>,
     subscribers: Vec<Sender<Record>>,
@@ -178,7 +180,7 @@ impl State {
         self.subscribers.retain(|subscriber| subscriber.send(record.clone()).is_ok());
         let kept = match keep {
             Keep::Everything => true,
-            Keep::Evidence => record.event.is_evidence(),
+            Keep::Evidence => self.evidence.takes(record),
             Keep::Listeners => false,
         };
         if kept {

@@ -45,7 +45,8 @@ pub(super) fn seed(ns: u64, local: &str) -> Record {
 
 pub(super) fn syscall(ns: u64) -> Record {
     let (name, phase, process) = ("close".into(), SyscallPhase::Exit(-9), Process::default());
-    record(ns, Source::Ebpf, Event::Syscall(Syscall { name, phase, fd: 3, argument: None, address: None, process }))
+    let call = Syscall { name, phase, fd: 3, argument: None, address: None, tuple: None, process };
+    record(ns, Source::Ebpf, Event::Syscall(call))
 }
 
 pub(super) fn run() -> RunInfo {

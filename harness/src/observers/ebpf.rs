@@ -246,7 +246,7 @@ impl Observer for EbpfObserver {
     fn set_causes(&mut self, on: bool) -> Result<(), ObserverError> {
         for warning in self.causes.switch(on, &mut self.loaded)? {
             tracing::warn!("{warning}");
-            self.recorder.record(Source::Ebpf, Event::Note { text: warning });
+            self.recorder.record(Source::Ebpf, Event::Observer(ObserverChange::Lacks { what: warning }));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What /proc tells: which sockets listen at this moment, and who holds them.
 
+mod descriptors;
 mod resources;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -14,6 +15,7 @@ use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 use super::sock_diag::netlink::{self, Listener};
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
+pub use descriptors::{SocketDescriptor, Thread, socket_descriptors, threads};
 pub use resources::resources;
 
 /// The inode number of the calling thread's network namespace.

@@ -49,7 +49,7 @@ pub(super) fn observer_died(recorder: &Recorder, looked_at: &mut usize) -> Optio
         let new = records.get(*looked_at..).unwrap_or_default();
         *looked_at = records.len();
         new.iter().find_map(|record| match &record.event {
-            Event::Observer(ObserverChange::Died { reason }) => Some(reason.clone()),
+            Event::Observer(ObserverChange::Died { reason }) if record.source.witnesses_ports() => Some(reason.clone()),
             _ => None,
         })
     })

@@ -84,6 +84,7 @@ fn parts(sighting: &Sighting<'_>, lives: &Lives) -> Option<(String, String, Stri
             ("LOST".into(), format!("{count} records of {probe}"), format!("within {within}: there is a gap above"))
         }
         Event::Observer(ObserverChange::Died { reason }) => ("LOST".into(), "the observer died".into(), reason.clone()),
+        Event::Observer(ObserverChange::Lacks { what }) => ("note".into(), String::new(), what.clone()),
         Event::Note { text } => ("note".into(), String::new(), text.clone()),
         _ => return None,
     })

@@ -116,9 +116,10 @@ fn socket_state() -> impl Strategy<Value = Event> {
 
 fn syscall() -> impl Strategy<Value = Event> {
     let phase = prop_oneof![Just(SyscallPhase::Enter), any::<i64>().prop_map(SyscallPhase::Exit)];
-    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), process());
-    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, process))| {
-        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, process })
+    let tuple = prop::option::of((endpoint(), endpoint()).prop_map(|(local, remote)| Tuple { local, remote }));
+    let rest = (prop::option::of(any::<i64>()), prop::option::of(endpoint()), tuple, process());
+    (text(), phase, any::<i32>(), rest).prop_map(|(name, phase, fd, (argument, address, tuple, process))| {
+        Event::Syscall(Syscall { name: name.into(), phase, fd, argument, address, tuple, process })
     })
 }
 
@@ -138,6 +139,7 @@ fn observer() -> impl Strategy<Value = ObserverChange> {
             sees_connections
         }),
         Just(ObserverChange::Stopped),
+        text().prop_map(|what| ObserverChange::Lacks { what }),
         text().prop_map(|reason| ObserverChange::Died { reason }),
     ]
 }

@@ -74,6 +74,7 @@ fn syscall(record: &SyscallRecord) -> Result<Syscall, Garbage> {
         argument: call.has_argument().then_some(record.argument),
         // None for a family that is not IP.
         address: endpoint(record.family, record.address, record.port),
+        tuple: None,
         process: process(&record.header),
     })
 }

@@ -1,0 +1,74 @@
+//! A second witness beside the observer that a run depends on: what becomes of it makes no difference to the run.
+
+use super::sabotage::{Sabotage, Sabotaged};
+use crate::history::Recorder;
+use crate::observers::scap::{ScapObserver, ScapSettings};
+use crate::observers::{Observer, ObserverError, Scope};
+
+/// Who else watches a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondWitness {
+    /// The scap module.
+    Scap,
+    /// The scap module, read by one who loses events, dies or lies: a negative control.
+    SabotagedScap(Sabotage),
+}
+
+impl SecondWitness {
+    /// Starts it: it follows the children of this process.
+    pub(super) fn start(self, recorder: &Recorder) -> Result<Box<dyn Observer>, ObserverError> {
+        let scope = Scope::of_run(recorder.clone(), recorder.run().netns);
+        Ok(match self {
+            Self::Scap => Box::new(ScapObserver::start(scope, ScapSettings::default())?),
+            Self::SabotagedScap(how) => Box::new(Sabotaged::new(ScapObserver::start(scope, how.settings())?, how)),
+        })
+    }
+}
+
+/// Both. The first decides: the second one's death is in the history, and goes no further.
+pub(super) struct TwoWitnesses {
+    first: Box<dyn Observer>,
+    second: Box<dyn Observer>,
+}
+
+impl TwoWitnesses {
+    pub(super) fn new(first: Box<dyn Observer>, second: Box<dyn Observer>) -> Self {
+        Self { first, second }
+    }
+}
+
+impl Observer for TwoWitnesses {
+    fn describe(&self) -> String {
+        format!("{}, and {}", self.first.describe(), self.second.describe())
+    }
+
+    fn fence(&mut self) -> Result<(), ObserverError> {
+        let fenced = self.first.fence();
+        unless_dead(self.second.fence());
+        fenced
+    }
+
+    fn set_causes(&mut self, on: bool) -> Result<(), ObserverError> {
+        self.first.set_causes(on)?;
+        self.second.set_causes(on)
+    }
+
+    fn tell_losses(&mut self) -> Result<(), ObserverError> {
+        let told = self.first.tell_losses();
+        unless_dead(self.second.tell_losses());
+        told
+    }
+
+    fn stop(self: Box<Self>) -> Result<(), ObserverError> {
+        let Self { first, second } = *self;
+        let stopped = first.stop();
+        unless_dead(second.stop());
+        stopped
+    }
+}
+
+fn unless_dead(outcome: Result<(), ObserverError>) {
+    if let Err(error) = outcome {
+        tracing::warn!("{error}: whether it agrees is not known any more");
+    }
+}
