@@ -24,11 +24,11 @@ use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
 use crate::sut::{Profile, Sut, SutError, hosts};
-use second::TwoWitnesses;
 pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
 pub use second::SecondWitness;
+use second::TwoWitnesses;
 pub(crate) use step::said;
 
 /// What a run is, beside its plan.

@@ -12,6 +12,7 @@ mod observers;
 mod orphans;
 mod own_suite;
 mod record;
+mod second_witness;
 mod signals;
 mod support;
 mod unknown;

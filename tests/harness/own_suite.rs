@@ -59,6 +59,7 @@ fn judged(cases: Vec<Case>) -> Judgement {
         effort: "quick".into(),
         seed: 1,
         observation: Observation::Ebpf(EbpfSettings::default()),
+        second_witness: None,
     };
     let place = RunDir::create(folder.path(), "own").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

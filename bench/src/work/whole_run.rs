@@ -60,6 +60,7 @@ pub(crate) fn run(cases: u64, ports: u16, connections: u64) -> anyhow::Result<Co
         effort: "full".into(),
         seed: 1,
         observation: Observation::Ebpf(EbpfSettings::default()),
+        second_witness: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut nobody = Everyone(Vec::new());

@@ -73,7 +73,8 @@ pub fn compare(slice: &Slice<'_>) -> Result<Agreed, Verdict> {
     }
     if agreed.clock_ns > CERTAIN_NS {
         let ms = agreed.clock_ns as f64 / 1e6;
-        let why = format!("scap's times are uncertain by {ms:.3} ms: the system's time was set in the case; do not set it");
+        let why =
+            format!("scap's times are uncertain by {ms:.3} ms: the system's time was set in the case; do not set it");
         return Err(Verdict::unknown(why));
     }
     differences.extend(skew(&gaps, agreed.clock_ns, slice.begin));
@@ -90,7 +91,9 @@ pub fn compare(slice: &Slice<'_>) -> Result<Agreed, Verdict> {
         }));
     }
     if agreed.calls == 0 {
-        return Err(Verdict::unknown("neither witness told of a system call in the case: there was nothing to compare"));
+        return Err(Verdict::unknown(
+            "neither witness told of a system call in the case: there was nothing to compare",
+        ));
     }
     agreed.apart_ns = gaps.iter().map(|gap| gap.unsigned_abs() as u64).max().unwrap_or(0);
     Ok(agreed)
@@ -157,7 +160,8 @@ fn two_witnesses(slice: &Slice<'_>) -> Result<Timestamp, String> {
 fn skew(gaps: &[i128], clock_ns: u64, at: Timestamp) -> Option<Difference> {
     let bound = SKEW_NS + i128::from(clock_ns);
     let side = |late: bool| gaps.iter().map(|gap| if late { *gap } else { -gap }).min().filter(|least| *least > bound);
-    let (least, word) = side(true).map(|least| (least, "after")).or_else(|| side(false).map(|least| (least, "before")))?;
+    let (least, word) =
+        side(true).map(|least| (least, "after")).or_else(|| side(false).map(|least| (least, "before")))?;
     let text = format!(
         "scap's times of all {} calls lie {:.3} ms or more {word} eBPF's, with a clock that is uncertain by {clock_ns} ns",
         gaps.len(),

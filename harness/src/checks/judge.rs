@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::agreement::{self, Agreed};
 use super::metrics::Metrics;
 use super::port_window::Measured;
 use super::slice::Slice;
@@ -59,6 +60,9 @@ pub struct CaseJudgement {
     pub windows: Vec<Measured>,
     /// How connections ended, where the case asks for it.
     pub endings: Vec<String>,
+    /// What two witnesses agree on, where a second one watched and they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreed>,
     /// Its figures.
     pub metrics: Metrics,
 }
@@ -124,7 +128,9 @@ impl Judge {
             self.widest_ns = self.widest_ns.max(record.uncertainty_ns);
         }
         let ended = match &record.event {
-            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. }) if record.source.witnesses_ports() => {
+            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, .. })
+                if record.source.witnesses_ports() =>
+            {
                 self.rung = Some((rung.clone(), *uncertainty_ns));
                 None
             }
@@ -197,10 +203,21 @@ pub fn judge_case(history: &History, planned: &PlannedCase) -> CaseJudgement {
     let mut checks = vec![CheckJudgement { name: "carried out".into(), verdict: carried_out(&slice) }];
     let mut windows = Vec::new();
     let mut endings = Vec::new();
+    let mut agreement = None;
     for declared in slice.declared {
         match serde_json::from_value::<Check>(declared.clone()) {
             Ok(check) => {
-                checks.push(CheckJudgement { name: check.name(), verdict: check.judge(&slice) });
+                let verdict = match &check {
+                    Check::Agreement => agreement::compare(&slice).map_or_else(
+                        |verdict| verdict,
+                        |agreed| {
+                            agreement = Some(agreed);
+                            Verdict::Pass
+                        },
+                    ),
+                    check => check.judge(&slice),
+                };
+                checks.push(CheckJudgement { name: check.name(), verdict });
                 match &check {
                     Check::PortWindow(window) => windows.extend(window.measure(&slice)),
                     Check::Endings(ends) => endings.push(connection::classify(&slice, &ends.group)),
@@ -217,7 +234,7 @@ pub fn judge_case(history: &History, planned: &PlannedCase) -> CaseJudgement {
     let evidence = checks.iter().filter(|check| check.name != "carried out" || !check.verdict.passed());
     let verdict = Verdict::worst(evidence.map(|check| &check.verdict));
     let metrics = Metrics::of(&slice);
-    CaseJudgement { planned: planned.clone(), verdict, checks, windows, endings, metrics }
+    CaseJudgement { planned: planned.clone(), verdict, checks, windows, endings, agreement, metrics }
 }
 
 impl SuiteJudgement {
@@ -247,6 +264,7 @@ impl CaseJudgement {
             checks: Vec::new(),
             windows: Vec::new(),
             endings: Vec::new(),
+            agreement: None,
             metrics: Metrics::default(),
         }
     }

@@ -27,6 +27,7 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         Just(Check::Coverage),
         Just(Check::Causality),
         Just(Check::Alive),
+        Just(Check::Agreement),
         window.prop_map(|(port, endpoint, trigger, closes_within_ms, reopens)| {
             Check::PortWindow(PortWindow { port, endpoint, trigger: trigger.into(), closes_within_ms, reopens })
         }),
@@ -108,5 +109,6 @@ fn every_check(check: &Check) -> usize {
         Check::Growth(_) => 11,
         Check::Pace(_) => 12,
         Check::Silence(_) => 13,
+        Check::Agreement => 14,
     }
 }

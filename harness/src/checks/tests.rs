@@ -1,5 +1,6 @@
 //! Every check, on histories that make it pass, fail and give up.
 
+mod agreement;
 mod connections;
 mod evidence;
 mod leftovers;

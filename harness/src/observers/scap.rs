@@ -4,6 +4,8 @@
 //! witness: it sees who called what with which result, and says nothing of the states of sockets.
 
 mod device;
+#[cfg(test)]
+mod fake;
 mod fds;
 mod fence;
 mod pipeline;
@@ -111,8 +113,17 @@ impl ScapObserver {
         let recorder = scope.recorder;
         let (told, told_at) = (Totals::default(), Timestamp::now());
         let started = ObserverChange::Started { rung: what.clone(), uncertainty_ns, sees_connections: false };
-        let mut observer =
-            Self { what, recorder, shared, reader: Some(thread), sentinels: Some(sentinels), cpus, number: 0, told, told_at };
+        let mut observer = Self {
+            what,
+            recorder,
+            shared,
+            reader: Some(thread),
+            sentinels: Some(sentinels),
+            cpus,
+            number: 0,
+            told,
+            told_at,
+        };
         observer.recorder.record(Source::Scap, Event::Observer(started));
         // That the rings are read as they are written is proven before anybody relies on it.
         observer.fence()?;

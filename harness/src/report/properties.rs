@@ -84,7 +84,7 @@ fn case() -> impl Strategy<Value = CaseJudgement> {
         prop::collection::vec(text(), 0..2),
     );
     (planned, verdict(), parts, metrics()).prop_map(|(planned, verdict, (checks, windows, endings), metrics)| {
-        CaseJudgement { planned, verdict, checks, windows, endings, metrics }
+        CaseJudgement { planned, verdict, checks, windows, endings, agreement: None, metrics }
     })
 }
 

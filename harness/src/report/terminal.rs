@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{OwoColorize, Stream};
 
 use super::{Report, Reporter, megabytes};
+use crate::checks::agreement::Agreed;
 use crate::checks::metrics::{Metrics, Rtt};
 use crate::checks::{CaseJudgement, CheckJudgement, SuiteJudgement, Verdict};
 use crate::history::{PlannedCase, RunInfo};
@@ -121,6 +122,7 @@ pub fn render(report: &Report) -> String {
     let mut parts = vec![String::new(), verdicts(report)];
     parts.extend(windows(report));
     parts.extend(endings(report));
+    parts.extend(agreement(report));
     if report.judgement.metrics.operations > 0 {
         parts.push(traffic(&report.judgement.metrics));
     }
@@ -177,6 +179,20 @@ fn windows(report: &Report) -> Option<String> {
         }
     }
     (!table.is_empty()).then(|| format!("port windows\n{table}"))
+}
+
+fn agreement(report: &Report) -> Option<String> {
+    let agreed: Vec<_> = report.judgement.cases.iter().filter_map(|case| case.agreement).collect();
+    let most = |of: fn(&Agreed) -> u64| agreed.iter().map(of).max().unwrap_or(0);
+    (!agreed.is_empty()).then(|| {
+        format!(
+            "two witnesses: {} calls of {} cases told alike; their stamps lie {:.3} ms apart at the most, with clocks aligned to {} ns",
+            agreed.iter().map(|agreed| agreed.calls).sum::<u64>(),
+            agreed.len(),
+            most(|agreed| agreed.apart_ns) as f64 / 1e6,
+            most(|agreed| agreed.clock_ns)
+        )
+    })
 }
 
 fn endings(report: &Report) -> Option<String> {

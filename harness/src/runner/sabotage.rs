@@ -104,9 +104,7 @@ impl<V: Victim> Observer for Sabotaged<V> {
     }
 
     fn fence(&mut self) -> Result<(), ObserverError> {
-        use Sabotage::{
-            KillReader, LoseRecords, PanicReader, ScapKillReader, ScapLoseRecords, ScapPanicReader,
-        };
+        use Sabotage::{KillReader, LoseRecords, PanicReader, ScapKillReader, ScapLoseRecords, ScapPanicReader};
         self.fences += 1;
         let rests = matches!(self.how, LoseRecords | ScapLoseRecords);
         if self.fences == 2 && rests {

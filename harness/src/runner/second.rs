@@ -28,47 +28,53 @@ impl SecondWitness {
 /// Both. The first decides: the second one's death is in the history, and goes no further.
 pub(super) struct TwoWitnesses {
     first: Box<dyn Observer>,
-    second: Box<dyn Observer>,
+    /// None once it is dead.
+    second: Option<Box<dyn Observer>>,
 }
 
 impl TwoWitnesses {
     pub(super) fn new(first: Box<dyn Observer>, second: Box<dyn Observer>) -> Self {
-        Self { first, second }
+        Self { first, second: Some(second) }
+    }
+
+    fn ask_second(&mut self, ask: impl FnOnce(&mut dyn Observer) -> Result<(), ObserverError>) {
+        if let Some(second) = &mut self.second
+            && let Err(error) = ask(second.as_mut())
+        {
+            tracing::warn!("{error}: from now on it is not known whether the two witnesses agree");
+            self.second = None;
+        }
     }
 }
 
 impl Observer for TwoWitnesses {
     fn describe(&self) -> String {
-        format!("{}, and {}", self.first.describe(), self.second.describe())
+        let second = self.second.iter().map(|second| format!(", and {}", second.describe()));
+        self.first.describe() + &second.collect::<String>()
     }
 
     fn fence(&mut self) -> Result<(), ObserverError> {
         let fenced = self.first.fence();
-        unless_dead(self.second.fence());
+        self.ask_second(|second| second.fence());
         fenced
     }
 
     fn set_causes(&mut self, on: bool) -> Result<(), ObserverError> {
-        self.first.set_causes(on)?;
-        self.second.set_causes(on)
+        self.first.set_causes(on)
     }
 
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
         let told = self.first.tell_losses();
-        unless_dead(self.second.tell_losses());
+        self.ask_second(|second| second.tell_losses());
         told
     }
 
     fn stop(self: Box<Self>) -> Result<(), ObserverError> {
         let Self { first, second } = *self;
         let stopped = first.stop();
-        unless_dead(second.stop());
+        if let Some(Err(error)) = second.map(|second| second.stop()) {
+            tracing::warn!("{error}: it is not known whether the two witnesses agree");
+        }
         stopped
-    }
-}
-
-fn unless_dead(outcome: Result<(), ObserverError>) {
-    if let Err(error) = outcome {
-        tracing::warn!("{error}: whether it agrees is not known any more");
     }
 }

@@ -63,6 +63,7 @@ fn a_panic_in_the_runner_ends_the_system_and_keeps_the_history() {
             effort: "quick".into(),
             seed: 1,
             observation: Observation::SockDiag(SockDiagSettings::default()),
+            second_witness: None,
         };
         let place = RunDir::create(folder.path(), "own").unwrap();
         let history = place.history();

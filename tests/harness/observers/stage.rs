@@ -120,7 +120,7 @@ impl Watch {
 }
 
 /// This process's children and this thread's namespace, recorded in memory.
-pub(super) fn scope() -> Scope {
+pub(crate) fn scope() -> Scope {
     let run = run_info(Vec::new());
     let netns = run.netns;
     Scope::of_run(Recorder::in_memory(run), netns)

@@ -115,9 +115,7 @@ impl<'a> Thread<'a> {
         let after = self.times.get(self.times.partition_point(|at| *at <= call.exit));
         let well_after = call.exit.0.saturating_sub(span.begin.0) >= EDGE_NS;
         let well_before = span.end.0.saturating_sub(call.exit.0) >= EDGE_NS;
-        span.contains(call.exit)
-            && (before || well_after)
-            && (well_before || after.is_some_and(|at| *at <= span.end))
+        span.contains(call.exit) && (before || well_after) && (well_before || after.is_some_and(|at| *at <= span.end))
     }
 }
 
@@ -163,7 +161,9 @@ impl Sockets {
         let key = (call.call.process.tgid.0, call.call.fd);
         let open = self.open.get(&key).map(|from| (*from, Timestamp(u64::MAX)));
         let spans = self.closed.get(&key).into_iter().flatten().copied().chain(open);
-        call.class == "close" && call.result == 0 && spans.into_iter().any(|(from, to)| from < call.exit && call.exit < to)
+        call.class == "close"
+            && call.result == 0
+            && spans.into_iter().any(|(from, to)| from < call.exit && call.exit < to)
     }
 
     fn take(&mut self, at: Timestamp, call: &Syscall) {

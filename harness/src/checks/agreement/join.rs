@@ -1,7 +1,7 @@
 //! Finds for each call of a thread the other witness's account of it.
 
-use super::calls::{Call, Thread};
 use super::SLACK_NS;
+use super::calls::{Call, Thread};
 
 /// The calls of a thread, joined.
 #[derive(Debug, Default)]

@@ -75,9 +75,8 @@ pub fn socket_descriptors(process: u32) -> Vec<SocketDescriptor> {
 /// Both ends of every TCP socket of a process's network, by inode number.
 fn ends(process: &Path) -> HashMap<u64, (Option<Endpoint>, Option<Endpoint>)> {
     let tables = ["net/tcp", "net/tcp6"].into_iter().filter_map(|table| fs::File::open(process.join(table)).ok());
-    let entries = tables.filter_map(|file| {
-        TcpNetEntries::from_buf_read(BufReader::new(file), &procfs::LocalSystemInfo).ok()
-    });
+    let entries =
+        tables.filter_map(|file| TcpNetEntries::from_buf_read(BufReader::new(file), &procfs::LocalSystemInfo).ok());
     entries
         .flat_map(|entries| entries.0)
         .map(|socket| {

@@ -68,7 +68,8 @@ impl Devices {
         }
         let mut files = Vec::new();
         for (cpu, path) in paths {
-            match File::open(&path) {
+            // The tail is written through the mapping of the info page.
+            match File::options().read(true).write(true).open(&path) {
                 Ok(file) => files.push(Device { cpu, file }),
                 // The CPU is offline.
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
@@ -251,7 +252,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("scapegoat"), "").unwrap();
         let error = refusal(&place(folder.path()));
-        assert!(error.contains("scap0: the module is not loaded; load it as root: cargo xtask kmod load, or run"), "{error}");
+        assert!(
+            error.contains("scap0: the module is not loaded; load it as root: cargo xtask kmod load, or run"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -68,12 +68,7 @@ pub(super) struct Ring {
 impl Ring {
     /// Maps a ring of `size` bytes: `info` from the start of one file, the data, twice in a row, from the start of another
     /// (for the module both are the device, which tells them apart by the length that is mapped).
-    pub(super) fn map(
-        info: BorrowedFd<'_>,
-        data: BorrowedFd<'_>,
-        size: usize,
-        layout: InfoLayout,
-    ) -> io::Result<Self> {
+    pub(super) fn map(info: BorrowedFd<'_>, data: BorrowedFd<'_>, size: usize, layout: InfoLayout) -> io::Result<Self> {
         let info = Mapping::new(info, PAGE, ProtFlags::READ | ProtFlags::WRITE)?;
         let data = Mapping::new(data, 2 * size, ProtFlags::READ)?;
         Ok(Self { info, data, size, layout, chunk: Vec::new() })

@@ -180,8 +180,7 @@ struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     fn split(code: u16, count: usize, bytes: &'a [u8]) -> Result<Self, Garbage> {
-        let (lengths, values) =
-            <[U16]>::ref_from_prefix_with_elems(bytes, count).map_err(|_| Garbage::TooShort)?;
+        let (lengths, values) = <[U16]>::ref_from_prefix_with_elems(bytes, count).map_err(|_| Garbage::TooShort)?;
         let sum: usize = lengths.iter().map(|length| usize::from(length.get())).sum();
         if sum > values.len() {
             return Err(Garbage::TooShort);
@@ -230,11 +229,9 @@ impl<'a> Parameters<'a> {
                 flags: self.must(15)? as u32,
             },
             code if EXECVE.contains(&code) && self.must(0)? < 0 => What::Other,
-            code if EXECVE.contains(&code) => What::Executed {
-                tgid: self.must(4)? as u32,
-                parent: self.must(5)? as u32,
-                comm: self.text(13),
-            },
+            code if EXECVE.contains(&code) => {
+                What::Executed { tgid: self.must(4)? as u32, parent: self.must(5)? as u32, comm: self.text(13) }
+            }
             code => match shape(code) {
                 Some(shape) => What::Call(self.call(shape)?),
                 None => What::Other,
