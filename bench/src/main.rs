@@ -120,7 +120,9 @@ fn run_all(run: &Run) -> anyhow::Result<()> {
         entries.push(entry);
     }
     let report = Report { machine, command: command(run), entries };
-    println!("Goals\n{}", report.summary());
+    if report.has_goals() {
+        println!("Goals\n{}", report.summary());
+    }
     if let Some(path) = &run.write {
         let before = std::fs::read_to_string(path).unwrap_or_default();
         let kept = part::of(&before).map(|part| part::put(&report.markdown(), part));

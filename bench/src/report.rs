@@ -89,13 +89,18 @@ impl Report {
         let sections: Vec<_> = self.entries.iter().map(Entry::markdown).collect();
         let (machine, took) = (&self.machine, self.entries.iter().map(|entry| entry.took_s).sum::<f64>());
         format!(
-            "{}\nMade by `cargo xtask bench --vm`, {}, on {} in QEMU, {} CPU; it took 1e9 instructions {:.0} times.\n",
+            "{}\nMade by `cargo xtask bench --vm`, {}, on {} in QEMU with {} CPU; it took {:.0} s of the guest's clock.\n",
             sections.join("\n"),
             machine.at,
             machine.kernel,
             machine.cores,
             took
         )
+    }
+
+    /// Whether any figure has a goal, or a benchmark could not be carried out.
+    pub(crate) fn has_goals(&self) -> bool {
+        !self.goals().is_empty()
     }
 
     /// The figures that have goals, for a terminal.
