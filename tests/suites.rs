@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+mod minipot;
 mod tunnel;
 
 fn main() -> ExitCode {
-    portwitness::cli::main(&[tunnel::SUITE])
+    portwitness::cli::main_with_handlers(&[tunnel::SUITE, minipot::SUITE], minipot::HANDLERS)
 }

@@ -9,6 +9,7 @@ mod loss;
 mod memory;
 mod observed;
 mod pingpong;
+mod reports;
 mod scap;
 mod start;
 mod unobserved;
@@ -25,7 +26,7 @@ pub(crate) struct Benchmark {
 }
 
 /// All of them, in the order in which they are run and shown.
-pub(crate) const ALL: [Benchmark; 11] = [
+pub(crate) const ALL: [Benchmark; 12] = [
     Benchmark { name: "unobserved", run: unobserved::run },
     Benchmark { name: "observed", run: observed::run },
     Benchmark { name: "events", run: events::run },
@@ -37,6 +38,7 @@ pub(crate) const ALL: [Benchmark; 11] = [
     Benchmark { name: "echo", run: echo::run },
     Benchmark { name: "memory", run: memory::run },
     Benchmark { name: "growth", run: growth::run },
+    Benchmark { name: "reports", run: reports::run },
 ];
 
 /// Those that take the scap module: `cargo xtask bench --vm` runs them in a guest.

@@ -11,6 +11,7 @@ pub(crate) mod hold;
 pub(crate) mod listen;
 pub(crate) mod pingpong;
 pub(crate) mod poll;
+pub(crate) mod reports;
 pub(crate) mod spinner;
 pub(crate) mod transfer;
 pub(crate) mod whole_run;
@@ -54,6 +55,8 @@ pub(crate) enum Work {
     Echo { ports: u16 },
     /// Observes a process that has many ports or connections.
     Held { what: held::What, count: u64 },
+    /// Sends reports over ZMQ as fast as they are taken.
+    Reports { endpoint: String, count: u64 },
     /// A whole run of a suite.
     Run { cases: u64, ports: u16, connections: u64 },
 }
@@ -78,6 +81,7 @@ pub(crate) fn run(work: Work) -> anyhow::Result<()> {
         Work::Ports { count } => hold::ports(count),
         Work::Echo { ports } => hold::echo(ports),
         Work::Held { what, count } => repeat(|| held::run(what, count)),
+        Work::Reports { endpoint, count } => repeat(|| reports::run(&endpoint, count)),
         Work::Run { cases, ports, connections } => repeat(|| whole_run::run(cases, ports, connections)),
     }
 }

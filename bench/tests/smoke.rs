@@ -96,3 +96,10 @@ fn a_benchmark_that_is_not_there_is_named() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("no benchmark `nonsense`: choose from unobserved, observed"), "{errors}");
 }
+
+#[test]
+fn no_report_is_lost() {
+    let section = measured("reports");
+    assert_eq!(value(&section, "observed: sent less recorded"), 0.0, "{section}");
+    assert!(value(&section, "observed: recorded") >= 200.0, "{section}");
+}

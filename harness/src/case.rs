@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::checks::Check;
 use crate::history::Recorder;
+use crate::observers::reports::ReportsHandle;
 
 /// Something that a case does, as a future; an error says why it could not be carried out, and makes the case unknown.
 pub type Step = Arc<dyn Fn(Context) -> StepFuture + Send + Sync>;
@@ -51,4 +52,6 @@ pub struct Context {
     pub seed: u64,
     /// How often the system has been started in this run: what was known of an earlier start no longer holds.
     pub generation: u64,
+    /// Where the system's reports come in, for a profile with `[reports]`.
+    pub reports: Option<ReportsHandle>,
 }

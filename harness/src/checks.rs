@@ -6,6 +6,7 @@
 pub mod agreement;
 pub mod causality;
 pub mod connection;
+pub mod conversation;
 pub mod coverage;
 pub mod judge;
 pub mod left_open;
@@ -14,6 +15,7 @@ pub mod pace;
 pub mod port_window;
 #[cfg(test)]
 pub(crate) mod properties;
+pub mod reports;
 pub mod resources;
 pub mod routing;
 pub mod slice;
@@ -21,6 +23,7 @@ mod system;
 pub mod traffic;
 pub mod verdict;
 mod who;
+pub mod witnessed;
 
 #[cfg(test)]
 mod tests;
@@ -28,15 +31,18 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
+pub use conversation::Conversations;
 pub use judge::{CaseJudgement, CheckJudgement, Judge, Judgement, SuiteJudgement, judge, judge_case, judge_stream};
 pub use left_open::NoneLeftOpen;
 pub use pace::{Pace, Silence};
 pub use port_window::{PortStays, PortWindow, Reopens, Trigger};
+pub use reports::Reports;
 pub use resources::Growth;
 pub use routing::Routing;
 pub use slice::Slice;
 pub use traffic::{Traffic, Turns};
 pub use verdict::{Finding, Verdict};
+pub use witnessed::{ConnectionsReported, ListenersAre, SystemCloses};
 
 /// A check, with everything that it needs to judge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +78,16 @@ pub enum Check {
     Pace(Pace),
     /// No connection stood still for long.
     Silence(Silence),
+    /// The conversations of handlers went as they should.
+    Conversations(Conversations),
+    /// Reports say what happened, in one aspect.
+    Reports(Reports),
+    /// The kernel saw the connections that reports tell of, and no others.
+    ConnectionsReported(ConnectionsReported),
+    /// The system closed connections, as the kernel saw it.
+    SystemCloses(SystemCloses),
+    /// The system's processes listen where they should, and nowhere else.
+    ListenersAre(ListenersAre),
 }
 
 impl Check {
@@ -93,6 +109,11 @@ impl Check {
             Self::Growth(_) => "memory and sockets".into(),
             Self::Pace(check) => format!("pace of {}", check.group),
             Self::Silence(check) => format!("silence of {}", check.group),
+            Self::Conversations(_) => "conversations".into(),
+            Self::Reports(check) => check.name(),
+            Self::ConnectionsReported(_) => "connections and reports".into(),
+            Self::SystemCloses(_) => "closed by the system".into(),
+            Self::ListenersAre(_) => "listeners".into(),
         }
     }
 
@@ -114,6 +135,11 @@ impl Check {
             Self::Growth(check) => check.judge(slice),
             Self::Pace(check) => check.judge(slice),
             Self::Silence(check) => check.judge(slice),
+            Self::Conversations(check) => check.judge(slice),
+            Self::Reports(check) => check.judge(slice),
+            Self::ConnectionsReported(check) => check.judge(slice),
+            Self::SystemCloses(check) => check.judge(slice),
+            Self::ListenersAre(check) => check.judge(slice),
         }
     }
 }

@@ -9,6 +9,7 @@ macro_rules! out {
 }
 
 mod doctor;
+mod handler;
 mod judge;
 mod list;
 mod observing;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::exit_code::Exit;
+use crate::handlers::Registered;
 use crate::report::terminal;
 use crate::suite::Suite;
 
@@ -57,12 +59,19 @@ enum Command {
     Record(record::Options),
     /// Judge a stored run again; needs no root.
     Judge(judge::Options),
+    /// Try out a dialogue file.
+    Handler(handler::Options),
     /// Say what this machine can observe, what it lacks, and the way out.
     Doctor(doctor::Options),
 }
 
 /// Parses the command line, does what it says with these suites, and returns the exit code.
 pub fn main(suites: &[Suite]) -> ExitCode {
+    main_with_handlers(suites, &[])
+}
+
+/// The same, with handlers in Rust for the cases of these suites: each runs in a process of its own, which is this program.
+pub fn main_with_handlers(suites: &[Suite], handlers: &[Registered]) -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(log_filter(cli.verbose))
@@ -77,6 +86,7 @@ pub fn main(suites: &[Suite]) -> ExitCode {
         Command::Window(options) => window::window(&options).map(ExitCode::from),
         Command::Record(options) => record::record(&options),
         Command::Judge(options) => judge::judge(&options).map(ExitCode::from),
+        Command::Handler(options) => handler::handler(handlers, &options).map(ExitCode::from),
         Command::Doctor(options) => doctor::doctor(suites, &options).map(ExitCode::from),
     };
     match done {

@@ -5,6 +5,7 @@
 mod carry;
 mod evidence;
 mod file;
+mod handler;
 mod kernel;
 mod listeners;
 mod operation;
@@ -12,6 +13,7 @@ mod operation;
 pub(crate) mod properties;
 mod record;
 mod recorder;
+mod report;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 pub use carry::carry;
 pub use evidence::Evidence;
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
+pub use handler::{ConnectionEnd, HandlerEnd, HandlerStep, Handling};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState, Tuple};
 pub use listeners::Listeners;
 pub use operation::{
@@ -30,6 +33,7 @@ pub use operation::{
 };
 pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
+pub use report::{Flaw, Frame, Message, Report, ReportsChange, shortened};
 pub use resources::Resources;
 pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 

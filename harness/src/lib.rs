@@ -1,16 +1,16 @@
 //! portwitness: an integration-test harness for networked systems, with the kernel as its witness.
 //!
 //! ```text
-//! profile + suite ──► runner ──► sut, clients, backends ──► kernel
+//! profile + suite ──► runner ──► sut, clients, handlers, backends ──► kernel
 //!                       │                                     │
-//!                       │                  ebpf · sock_diag · procfs   (observers)
+//!                       │                  ebpf · sock_diag · procfs · reports   (observers)
 //!                       ▼                                     ▼
 //!                   operations ───────────────────────►  history  ──► checks ──► verdicts ──► report, store
 //! ```
 //!
 //! What holds throughout:
-//! - [`clock`], [`endpoint`] and [`history`] are leaves. [`sut`], [`clients`], [`backends`] and [`observers`] write through
-//!   [`history::Recorder`] and do not know each other. Only [`runner`] knows all roles.
+//! - [`clock`], [`endpoint`] and [`history`] are leaves. [`sut`], [`clients`], [`handlers`], [`backends`] and [`observers`]
+//!   write through [`history::Recorder`] and do not know each other. Only [`runner`] knows all roles.
 //! - [`checks`] are pure functions of a history: `portwitness judge` gives the same verdicts without root.
 //! - Evidence that is missing makes a verdict unknown, never a pass.
 //! - There is one clock, CLOCK_MONOTONIC in ns.
@@ -23,6 +23,7 @@ pub mod clients;
 pub mod clock;
 pub mod endpoint;
 pub mod exit_code;
+pub mod handlers;
 pub mod history;
 pub mod observers;
 pub mod preflight;

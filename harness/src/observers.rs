@@ -2,6 +2,7 @@
 
 pub mod ebpf;
 pub mod procfs;
+pub mod reports;
 pub mod scap;
 pub mod sock_diag;
 

@@ -3,6 +3,8 @@
 //! The order: observers ready, backends listen, and for each group: system started and ready, cases (each: need,
 //! workload, settle, fence), system stopped; then observers stop, the history is closed and judged.
 
+mod artefacts;
+mod campaign;
 mod interrupt;
 mod observe;
 mod sabotage;
@@ -20,10 +22,12 @@ use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
 use crate::history::{CaseId, Event, HistoryError, HistoryReader, PlannedCase, Recorder, RunInfo, Source};
 use crate::observers::ObserverError;
+use crate::observers::reports::{ReportsError, ReportsHandle, ReportsObserver, ReportsSettings};
 use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
 use crate::sut::{Profile, Sut, SutError, hosts};
+pub use campaign::{Campaign, Pace};
 pub use interrupt::Interrupt;
 pub use observe::Observation;
 pub use sabotage::Sabotage;
@@ -69,6 +73,9 @@ pub enum RunError {
         /// Who has its port, where that can be told.
         owner: Option<String>,
     },
+    /// Nobody takes in what the system reports.
+    #[error("the reports of the system cannot be taken in: {0}")]
+    Reports(#[from] ReportsError),
     /// The system did not start.
     #[error("the system under test did not start: {0}")]
     Sut(#[from] SutError),
@@ -92,10 +99,12 @@ pub async fn run(
     let info = describe(&plan, profile, &settings);
     let recorder = Recorder::create(&place.history(), info.clone()).map_err(|error| RunError::History(error.into()))?;
     let mut runner = Runner {
-        profile,
+        profile: profile.clone(),
         recorder,
         interrupt,
         logs: place.sut(),
+        reports: None,
+        kept: place.reports(),
         seed: settings.seed,
         pause: plan.pause,
         generation: 0,
@@ -116,18 +125,22 @@ pub async fn run(
     Ok(Ran { judgement, run: info, broken_off })
 }
 
-struct Runner<'a> {
-    profile: &'a Profile,
+struct Runner {
+    profile: Profile,
     recorder: Recorder,
     interrupt: Interrupt,
     logs: PathBuf,
+    /// Where the system's reports come in.
+    reports: Option<ReportsHandle>,
+    /// The folder of generated and received reports.
+    kept: PathBuf,
     seed: u64,
     pause: Duration,
     generation: u64,
     two_witnesses: bool,
 }
 
-impl Runner<'_> {
+impl Runner {
     async fn everything(
         &mut self,
         plan: Plan,
@@ -143,6 +156,10 @@ impl Runner<'_> {
             None => first,
         };
         reporter.begin(self.recorder.run(), &watch.describe(), place.path());
+        let reports = match self.take_in_reports() {
+            Ok(reports) => reports,
+            Err(error) => return watch.stop().map_err(RunError::from).and(Err(error)),
+        };
         let backends = Backends::start(&self.recorder, plan.backends).await;
         let outcome = match backends {
             Ok(backends) => {
@@ -152,9 +169,22 @@ impl Runner<'_> {
             }
             Err(error) => Err(RunError::Backend { owner: observe::owner(&error), error }),
         };
+        if let Some(reports) = reports {
+            reports.stop();
+        }
         // An observer that died has said so in the history; the first error is the one to tell.
         let stopped = watch.stop().map_err(RunError::from);
         outcome.and(stopped)
+    }
+
+    /// Binds the socket of the system's reports, where the profile has any, and lets the profile's templates know it.
+    fn take_in_reports(&mut self) -> Result<Option<ReportsObserver>, RunError> {
+        let Some(spec) = &mut self.profile.reports else { return Ok(None) };
+        let settings = ReportsSettings { bind: spec.bind.clone(), topic: spec.topic.clone() };
+        let observer = ReportsObserver::start(&self.recorder, settings)?;
+        spec.bind = Some(observer.handle().endpoint().to_owned());
+        self.reports = Some(observer.handle());
+        Ok(Some(observer))
     }
 
     async fn groups(
@@ -199,7 +229,7 @@ impl Runner<'_> {
         self.generation += 1;
         let mut interrupt = self.interrupt.clone();
         tokio::select! {
-            started = Sut::start(self.profile, &self.logs, &self.recorder) => Ok(started?),
+            started = Sut::start(&self.profile, &self.logs, &self.recorder) => Ok(started?),
             () = interrupt.wait() => Err(RunError::Interrupted),
             () = self.unwritten() => Err(self.unwritable()),
         }
@@ -237,6 +267,7 @@ impl Runner<'_> {
         sut.reap_dead();
         self.sample(sut, watch);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
+        self.keep_reports(&planned.case);
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));
         self.recorder.settle();
         fenced?;

@@ -83,6 +83,11 @@ impl RunDir {
         self.path.join("sut")
     }
 
+    /// The folder of the reports that handlers expected and that the system sent, a pair of files a case.
+    pub fn reports(&self) -> PathBuf {
+        self.path.join("reports")
+    }
+
     /// The report for programs.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.json")

@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod live;
 mod load;
+mod minipot;
 mod observers;
 mod orphans;
 mod own_suite;

@@ -73,13 +73,12 @@ fn a_second_witness_that_dies_leaves_the_windows_as_they_are() {
         let ran = watched_twice(&["--case", "2.1", "--sabotage", sabotage]);
         ran.exits_with(97).says("server tun1 127.0.0.11:38001");
         assert!(ran.finding("2.1").contains("the second witness died"), "{}", ran.finding("2.1"));
-        // The same history without the check of agreement passes.
         let report = std::fs::read_to_string(ran.place().join("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-        let text = report.to_string();
-        assert_eq!(text.matches("\"verdict\":\"unknown\"").count() > 0, true);
-        for line in ran.stderr.lines().filter(|line| line.starts_with("    ") && line.contains(": ")) {
-            assert!(line.contains("agreement"), "nothing else is doubted: {line}");
+        let checks = report["cases"][0]["checks"].as_array().unwrap();
+        for check in checks {
+            let expected = if check["name"] == "agreement" { "unknown" } else { "pass" };
+            assert_eq!(check["verdict"], expected, "{check}");
         }
     }
 }
@@ -90,10 +89,10 @@ fn events_that_are_lost_make_it_unknown() {
     let size = Path::new("/sys/module/scap/parameters/g_buffer_bytes_dim");
     let before = std::fs::read_to_string(size).expect("this module's rings have one size");
     std::fs::write(size, "16384").unwrap();
-    let ran = watched_twice(&["--case", "2.1", "--sabotage", "scap-lose-records"]);
+    let ran = watched_twice(&["--case", "7.1", "--sabotage", "scap-lose-records"]);
     std::fs::write(size, before).unwrap();
     ran.exits_with(97);
-    assert!(ran.finding("2.1").contains("scap (ring full)"), "{}", ran.finding("2.1"));
+    assert!(ran.finding("7.1").contains("scap (ring full)"), "{}", ran.finding("7.1"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::conversation::connects;
 use super::coverage::witness;
 use super::slice::{Op, Slice};
 use super::verdict::Verdict;
@@ -34,7 +35,7 @@ pub struct Comparison<'a> {
 pub fn compare<'a>(slice: &Slice<'a>, slack: Duration) -> Comparison<'a> {
     let mut timelines: HashMap<Endpoint, PortTimeline> = HashMap::new();
     let mut found = Comparison { fitting: 0, contradicting: Vec::new() };
-    for op in slice.operations() {
+    for op in slice.operations().into_iter().chain(connects(slice)) {
         let Some(connect) = &op.connect else { continue };
         let (from, to) = (connect.began - slack, connect.returned + slack);
         // What the kernel stamped after the case's end may not be recorded: the opening that a success follows was stamped

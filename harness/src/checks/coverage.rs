@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::reports::Exchange;
 use super::slice::Slice;
 use super::verdict::Verdict;
 use crate::clock::Timestamp;
@@ -72,8 +73,11 @@ pub fn judge(slice: &Slice<'_>) -> Verdict {
         Err(reason) => return Verdict::unknown(reason),
     };
     let operations = slice.operations();
-    let connected: HashSet<(u16, Endpoint)> =
+    let mut connected: HashSet<(u16, Endpoint)> =
         operations.iter().filter_map(|op| Some((op.target.port(), op.connect.as_ref()?.local?))).collect();
+    for handler in Exchange::of(slice).talkers.values() {
+        connected.extend(handler.locals.values().map(|local| (handler.target.port(), *local)));
+    }
     if connected.is_empty() {
         return Verdict::unknown("no client connected: nothing was there to be seen");
     }

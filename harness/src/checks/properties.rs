@@ -1,14 +1,16 @@
 //! What holds of every history: it can be judged, and judged again, without a panic.
 #![allow(clippy::unwrap_used)]
 
+mod matching;
 mod model;
 mod world;
 
 use proptest::prelude::*;
 
+use super::reports::Aspect;
 use super::{
-    Check, Endings, Growth, NoneLeftOpen, Pace, PortStays, PortWindow, Reopens, Routing, Silence, StaysConnected,
-    Traffic, Turns, judge,
+    Check, ConnectionsReported, Conversations, Endings, Growth, ListenersAre, NoneLeftOpen, Pace, PortStays,
+    PortWindow, Reopens, Reports, Routing, Silence, StaysConnected, SystemCloses, Traffic, Turns, judge,
 };
 use crate::clock::Timestamp;
 use crate::history::properties::arbitrary;
@@ -54,6 +56,12 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
             at_most
         })),
         (group(), any::<u64>()).prop_map(|(group, at_most_ms)| Check::Silence(Silence { group, at_most_ms })),
+        any::<u64>().prop_map(|at_least| Check::Conversations(Conversations { at_least })),
+        (prop::sample::select(Aspect::ALL.to_vec()), any::<u64>())
+            .prop_map(|(aspect, late_ms)| Check::Reports(Reports { aspect, late_ms })),
+        Just(Check::ConnectionsReported(ConnectionsReported {})),
+        any::<u64>().prop_map(|at_least| Check::SystemCloses(SystemCloses { at_least })),
+        prop::collection::vec(endpoint(), 0..3).prop_map(|endpoints| Check::ListenersAre(ListenersAre { endpoints })),
     ]
 }
 
@@ -110,5 +118,10 @@ fn every_check(check: &Check) -> usize {
         Check::Pace(_) => 12,
         Check::Silence(_) => 13,
         Check::Agreement => 14,
+        Check::Conversations(_) => 15,
+        Check::Reports(_) => 16,
+        Check::ConnectionsReported(_) => 17,
+        Check::SystemCloses(_) => 18,
+        Check::ListenersAre(_) => 19,
     }
 }

@@ -6,7 +6,9 @@ mod evidence;
 mod leftovers;
 mod pace;
 mod ports;
+mod reports;
 mod traffic;
+mod witnessed;
 
 use std::time::Duration;
 

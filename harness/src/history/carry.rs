@@ -1,23 +1,44 @@
-//! What later cases need of earlier records: which sockets listen, what became of the observers, the system.
+//! What later cases need of earlier records: which sockets listen, what became of the observers, the system, and the reports
+//! that came since the last case.
 
 use std::collections::{HashMap, HashSet};
 
 use super::kernel::{Listening, ProcessChange, TcpState};
 use super::listeners::seed_of;
-use super::record::{Event, Record};
+use super::record::{Event, Record, SutChange};
+use super::report::Message;
+
+/// So many messages are carried over at the most: who sends more between two cases has shown it.
+const MESSAGES: usize = 1024;
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
 /// listening socket opened, or that it listened already; the observers' own changes; losses; what each process
-/// held first; whose child each living process is.
+/// held first; whose child each living process is; the last start of the system, and its welcome; the end of the last case,
+/// and the reports that came after it.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
     let mut seeds: Vec<(usize, &Listening)> = Vec::new();
     let mut living = HashMap::new();
     let mut sampled = HashSet::new();
+    let mut launched = HashMap::new();
+    let mut last_end = None;
+    // Of the last start, and of after the last case.
+    let (mut welcomes, mut messages) = (Vec::new(), Vec::new());
     let mut kept = vec![false; records.len()];
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Reports(change) => kept[index] = change.is_lasting(),
+            Event::Sut(SutChange::Launched { process, .. }) => {
+                launched.insert(process, index);
+                welcomes.clear();
+            }
+            Event::CaseEnd { .. } => {
+                last_end = Some(index);
+                messages.clear();
+            }
+            Event::Message(Message::Welcome { .. }) if welcomes.len() < MESSAGES => welcomes.push(index),
+            Event::Message(_) if messages.len() < MESSAGES => messages.push(index),
             Event::Process(ProcessChange::Fork { child, .. }) => drop(living.insert(*child, index)),
             Event::Process(ProcessChange::Exit { process, .. }) => drop(living.remove(&process.tgid)),
             Event::Resources(held) => kept[index] = sampled.insert((held.process.clone(), held.tgid)),
@@ -38,7 +59,8 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
         }
     }
     let seeds = seeds.into_iter().map(|(index, _)| index);
-    for index in listening.into_values().chain(seeds).chain(living.into_values()) {
+    let reports = launched.into_values().chain(last_end).chain(welcomes).chain(messages);
+    for index in listening.into_values().chain(seeds).chain(living.into_values()).chain(reports) {
         kept[index] = true;
     }
     let mut index = kept.into_iter();

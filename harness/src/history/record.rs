@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::handler::Handling;
 use super::kernel::{Listening, ProcessChange, SocketState, Syscall};
 use super::operation::{BackendConnection, Operation};
+use super::report::{Message, ReportsChange};
 use super::resources::Resources;
 use crate::clock::Timestamp;
 
@@ -96,6 +98,12 @@ pub enum Event {
     Operation(Operation),
     /// A backend of ours is done with a connection, or was asked about it while it was still open.
     Backend(BackendConnection),
+    /// A handler went a step further.
+    Handler(Handling),
+    /// A message of the system came over ZMQ.
+    Message(Message),
+    /// The socket on which messages come in changed, or its peers.
+    Reports(ReportsChange),
     /// What a process of the system held at this moment.
     Resources(Resources),
     /// The system under test was started, became ready, stopped or died.

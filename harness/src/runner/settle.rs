@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Beyond the time that the check gives a connection: its clock is the kernel's.
 const MARGIN: Duration = Duration::from_millis(100);
 
-impl Runner<'_> {
+impl Runner {
     /// Waits until backends are done with their connections and, where the case is judged by it, the system with those of
     /// clients that have ended; then everything that happened is in the history.
     pub(super) async fn settle(

@@ -16,13 +16,18 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// From a look at whether the history can still be written to the next.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-impl Runner<'_> {
+impl Runner {
     /// Carries out a step. A panic in it ends the step and nothing else.
     pub(super) async fn carry_out(&self, step: &Step, case: &CaseId, deadline: Duration) -> Result<(), String> {
         // FNV-1a: every case has a seed of its own, alike in every run with the run's seed.
         let mixed = |seed: u64, byte: u8| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         let seed = case.number.bytes().fold(self.seed, mixed);
-        let context = Context { recorder: self.recorder.clone(), seed, generation: self.generation };
+        let context = Context {
+            recorder: self.recorder.clone(),
+            seed,
+            generation: self.generation,
+            reports: self.reports.clone(),
+        };
         let from = self.recorder.records(<[Record]>::len);
         let mut task = tokio::spawn(step(context));
         let mut interrupt = self.interrupt.clone();

@@ -37,9 +37,23 @@ pub struct Profile {
     /// All ports must listen this long after the start, in ms.
     #[serde(default = "default_ready_deadline")]
     pub ready_deadline_ms: u64,
+    /// Where it sends its reports, for a system that does.
+    #[serde(default)]
+    pub reports: Option<ReportsSpec>,
     /// The processes, in the order in which they start.
     #[serde(rename = "process")]
     pub processes: Vec<ProcessSpec>,
+}
+
+/// Where a system sends its reports: the harness binds a ZMQ PULL socket, and the system connects to that.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportsSpec {
+    /// The topic of every message.
+    pub topic: String,
+    /// `ipc://PATH` or `tcp://ADDRESS:PORT`; none: a socket of the run's own. Templates know it as `${reports}`.
+    #[serde(default)]
+    pub bind: Option<String>,
 }
 
 /// Where a system runs.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::profile::{Profile, ProfileError};
 
 /// The variables of one process: `${dir}` (its folder), `${bin}` (the folder of this program), `${target}` (the folder
-/// above that), `${setting.NAME}`, `${endpoint.NAME}`, `${endpoint.NAME.host}` and `${endpoint.NAME.port}`.
+/// above that), `${reports}` (where it sends its reports, `ipc://PATH` or `tcp://ADDRESS:PORT`), `${setting.NAME}`, `${endpoint.NAME}`, `${endpoint.NAME.host}` and `${endpoint.NAME.port}`.
 pub(super) struct Template<'a> {
     profile: &'a Profile,
     dir: PathBuf,
@@ -48,6 +48,11 @@ impl<'a> Template<'a> {
             ["dir"] => Ok(shown(&self.dir)),
             ["bin"] => Ok(shown(&self.bin)),
             ["target"] => Ok(shown(self.bin.parent().unwrap_or(Path::new("/")))),
+            ["reports"] if self.profile.reports.is_some() => {
+                // The runner fills in the place before anything is started.
+                let bind = self.profile.reports.as_ref().and_then(|reports| reports.bind.clone());
+                Ok(bind.unwrap_or_else(|| "ipc://reports.sock".into()))
+            }
             ["setting", key] => self.profile.setting(key).map(ToString::to_string),
             ["endpoint", key] => self.profile.endpoint(key).map(|endpoint| endpoint.to_string()),
             ["endpoint", key, "host"] => self.profile.endpoint(key).map(|endpoint| endpoint.ip().to_string()),

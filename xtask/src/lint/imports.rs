@@ -12,7 +12,7 @@ const LIBRARY: &str = "harness/src";
 const LEAVES: [&str; 3] = ["clock", "endpoint", "history"];
 
 /// The parts that write records; they meet only in the runner.
-const ROLES: [&str; 4] = ["sut", "clients", "backends", "observers"];
+const ROLES: [&str; 5] = ["sut", "clients", "handlers", "backends", "observers"];
 
 /// The modules that may bring roles together.
 const MEETING_PLACES: [&str; 3] = ["runner", "cli", "lib"];
@@ -89,7 +89,7 @@ fn forbidden(module: &str, target: &str) -> Option<&'static str> {
         return Some("checks know only clock, endpoint and history");
     }
     if ROLES.contains(&module) && role {
-        return Some("sut, clients, backends and observers meet only in the runner");
+        return Some("sut, clients, handlers, backends and observers meet only in the runner");
     }
     if module == "report" && (role || target == "runner") {
         return Some("a report sees verdicts, not who made them");

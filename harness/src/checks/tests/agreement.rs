@@ -301,7 +301,11 @@ proptest! {
         calls.push(Made { tid: 99, ..made("listen", 3, 0, 2_000_000) });
         let mut theirs = calls.clone();
         let at = which.index(theirs.len());
-        if left_out { drop(theirs.remove(at)) } else { theirs[at].result += 1000 }
+        if left_out {
+            theirs.remove(at);
+        } else {
+            theirs[at].result += 1000;
+        }
         let verdict = judged(told(&calls, &theirs));
         prop_assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
     }

@@ -1,5 +1,7 @@
 //! Records of every kind, with any values.
 
+mod reports;
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -101,6 +103,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => text().prop_map(|text| Event::Note { text }),
         1 => text().prop_map(|name| Event::Moment { name }),
         2 => resources().prop_map(Event::Resources),
+        2 => reports::message().prop_map(Event::Message),
+        1 => reports::change().prop_map(Event::Reports),
+        3 => reports::handling().prop_map(Event::Handler),
     ]
 }
 
@@ -271,6 +276,9 @@ fn kind(event: &Event) -> usize {
         Event::Note { .. } => 12,
         Event::Moment { .. } => 13,
         Event::Resources(_) => 14,
+        Event::Message(_) => 15,
+        Event::Reports(_) => 16,
+        Event::Handler(_) => 17,
     }
 }
 
@@ -279,10 +287,10 @@ fn every_kind_is_made() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut made = [false; 15];
+    let mut made = [false; 18];
     for _ in 0..400 {
         let event = event().new_tree(&mut runner).map(|tree| tree.current());
         made[event.map_or(0, |event| kind(&event))] = true;
     }
-    assert_eq!(made, [true; 15]);
+    assert_eq!(made, [true; 18]);
 }

@@ -236,7 +236,7 @@ impl Pipeline {
             return Some((at, call));
         }
         self.lies += 1;
-        if self.lies % 2 == 0 {
+        if self.lies.is_multiple_of(2) {
             return Some((at, call));
         }
         match lie {

@@ -136,7 +136,7 @@ fn next_event(bytes: &[u8], available: usize) -> Option<Result<&[u8], Nonsense>>
         return (available > 0 && available < HEADER).then_some(Err(Nonsense));
     };
     let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
-    if length < HEADER || length > CHUNK || length > available {
+    if !(HEADER..=CHUNK.min(available)).contains(&length) {
         return Some(Err(Nonsense));
     }
     bytes.get(..length).map(Ok)
@@ -231,13 +231,13 @@ impl Mapping {
     }
 
     fn u32(&self, at: usize) -> &AtomicU32 {
-        assert!(at + 4 <= self.length && at % 4 == 0);
+        assert!(at + 4 <= self.length && at.is_multiple_of(4));
         // SAFETY: aligned and within the mapping, which lives as long as `self`; the kernel's side accesses it as one word.
         unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(at).cast()) }
     }
 
     fn u64(&self, at: usize) -> &AtomicU64 {
-        assert!(at + 8 <= self.length && at % 8 == 0);
+        assert!(at + 8 <= self.length && at.is_multiple_of(8));
         // SAFETY: see above.
         unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(at).cast()) }
     }
