@@ -32,7 +32,8 @@ const USAGE: &str = "usage: cargo xtask <command>
                 build, load, unload the scap module, say its status (try: cargo xtask kmod help)
   lint          format, clippy, import rules, file rules
 
-exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed; else that of the program that was run";
+exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed (a guest that does not boot, too), 100 something failed
+in a guest of `test` or `vm`; else that of the program that was run";
 
 /// Set-up failed: the same code as the harness gives for it.
 const SETUP_FAILED: u8 = 96;

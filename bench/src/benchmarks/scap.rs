@@ -66,6 +66,7 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
          the kernel, against the same with nobody watching in the same round of one boot, and instructions of the reader an \
          event. libsinsp reads every event of the machine and shows none, so its events are not those of the process alone.",
     );
+    ScapObserver::probe().context("this takes the scap module: cargo xtask bench --vm boots a guest with it")?;
     let rounds = size.rounds(3);
     let count = size.of(1000, 20).to_string();
     let loads = [("listeners", vec!["listen", count.as_str(), "1"]), ("connections", vec!["connections", &count])];
