@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use crate::endpoint::{Endpoint, SocketId};
-use crate::history::kernel::{Process, SocketState, Syscall, SyscallPhase};
+use crate::history::kernel::{Process, SocketState, Syscall, SyscallPhase, Tuple};
 use crate::history::record::{Event, Record};
 
 /// Appends a record and the end of the line.
@@ -70,7 +70,7 @@ fn socket_state(change: &SocketState, line: &mut Vec<u8>) -> Result<(), serde_js
 }
 
 fn syscall(call: &Syscall, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let Syscall { name, phase, fd, argument, address, process: who } = call;
+    let Syscall { name, phase, fd, argument, address, tuple, process: who } = call;
     put(line, ",\"name\":");
     text(name, line)?;
     match phase {
@@ -89,6 +89,13 @@ fn syscall(call: &Syscall, line: &mut Vec<u8>) -> Result<(), serde_json::Error> 
     if let Some(address) = address {
         put(line, ",\"address\":");
         endpoint(*address, line)?;
+    }
+    if let Some(Tuple { local, remote }) = tuple {
+        put(line, ",\"tuple\":{\"local\":");
+        endpoint(*local, line)?;
+        put(line, ",\"remote\":");
+        endpoint(*remote, line)?;
+        line.push(b'}');
     }
     process(who, line)
 }
