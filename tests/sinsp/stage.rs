@@ -107,7 +107,7 @@ pub(crate) fn record(output: &Output, context: &Context) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let statement: Statement = serde_json::from_str(line).with_context(|| format!("it stated `{line}`"))?;
-        context.recorder.record(Source::Client, Event::Stated(statement));
+        context.recorder.record(Source::Client, Event::Stated(Box::new(statement)));
     }
     ensure!(output.status.success(), "the traffic program failed ({}): {}", output.status, said.trim_end());
     Ok(())

@@ -112,7 +112,7 @@ pub enum Event {
     /// A program on libsinsp printed something, or ended.
     Sinsp(SinspSaid),
     /// A traffic program says what it did.
-    Stated(Statement),
+    Stated(Box<Statement>),
     /// What the scap module shows at this moment.
     Module(ModuleState),
     /// The system under test was started, became ready, stopped or died.

@@ -126,7 +126,6 @@ fn run_alone(plan: Plan, profile: &Profile, place: &RunDir) -> Ran {
         suite: "own".into(),
         effort: "quick".into(),
         seed: 1,
-        second_witness: None,
         observation: Observation::SockDiag(SockDiagSettings::default()),
         second_witness: None,
     };

@@ -158,7 +158,7 @@ pub(super) fn capture<'a>(slice: &Slice<'a>) -> Option<&'a Capture> {
 /// What was stated in the case, each thread's in the order of its calls.
 pub(super) fn statements<'a>(slice: &Slice<'a>) -> Vec<&'a Statement> {
     let stated = slice.own().iter().filter_map(|record| match &record.event {
-        Event::Stated(statement) => Some(statement),
+        Event::Stated(statement) => Some(&**statement),
         _ => None,
     });
     let mut stated: Vec<&Statement> = stated.collect();

@@ -108,7 +108,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => reports::change().prop_map(Event::Reports),
         3 => reports::handling().prop_map(Event::Handler),
         3 => sinsp::said().prop_map(Event::Sinsp),
-        2 => sinsp::statement().prop_map(Event::Stated),
+        2 => sinsp::statement().prop_map(|statement| Event::Stated(Box::new(statement))),
         1 => sinsp::module().prop_map(Event::Module),
     ]
 }
