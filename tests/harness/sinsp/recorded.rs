@@ -76,15 +76,18 @@ fn recorded_streams_of_both_drivers_pass() {
     }
 }
 
+/// Which records are left out.
+type Picks = fn(&Event) -> bool;
+
 #[test]
 fn without_the_statement_or_the_stream_nothing_is_judged() {
     for (name, packed) in RUNS {
         let (run, records) = load(packed);
-        let without = |drop: fn(&Event) -> bool| {
+        let without = |drop: Picks| {
             let left = records.iter().filter(|record| !drop(&record.event)).cloned().collect();
             judged(&History::new(run.clone(), left))
         };
-        let all: [(&str, fn(&Event) -> bool); 4] = [
+        let all: [(&str, Picks); 4] = [
             ("statement", |event| matches!(event, Event::Stated(_))),
             ("fence", |event| matches!(event, Event::Sinsp(SinspSaid::Fenced { .. }))),
             ("beginning", |event| matches!(event, Event::Sinsp(SinspSaid::Started(_)))),
