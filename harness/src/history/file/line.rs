@@ -70,7 +70,7 @@ fn socket_state(change: &SocketState, line: &mut Vec<u8>) -> Result<(), serde_js
 }
 
 fn syscall(call: &Syscall, line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let Syscall { name, phase, fd, argument, address, process: who } = call;
+    let Syscall { name, phase, fd, argument, address, tuple, process: who } = call;
     put(line, ",\"name\":");
     text(name, line)?;
     match phase {
@@ -89,6 +89,10 @@ fn syscall(call: &Syscall, line: &mut Vec<u8>) -> Result<(), serde_json::Error> 
     if let Some(address) = address {
         put(line, ",\"address\":");
         endpoint(*address, line)?;
+    }
+    if let Some(tuple) = tuple {
+        put(line, ",\"tuple\":");
+        serde_json::to_writer(&mut *line, tuple)?;
     }
     process(who, line)
 }
