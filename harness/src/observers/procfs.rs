@@ -84,6 +84,11 @@ pub fn sockets_of(processes: &BTreeSet<u32>) -> HashSet<u64> {
     processes.iter().flat_map(|process| sockets_in(&PathBuf::from(format!("/proc/{process}")))).collect()
 }
 
+/// How many descriptors of this process are sockets, as far as this user may see; see [`TOUCHES`].
+pub fn count_sockets(process: u32) -> u64 {
+    sockets_in(&PathBuf::from(format!("/proc/{process}"))).count() as u64
+}
+
 /// Ports whose listeners are of interest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortFilter {
