@@ -40,6 +40,9 @@ const ENOUGH: usize = 8;
 /// The last and the first call that a thread makes in a case may be on their way between the two hooks as it ends or begins.
 const EDGE_NS: u64 = 250_000_000;
 
+/// What scap lost of clones alone: it finds the processes in /proc, or says that it does not know a thread.
+const BIRTHS: &str = "scap (memory not there)";
+
 /// A clock that is less certain than this was set meanwhile.
 const CERTAIN_NS: u64 = 1_000_000;
 
@@ -141,7 +144,7 @@ fn two_witnesses(slice: &Slice<'_>) -> Result<Timestamp, String> {
                 return Err("the second witness was stopped before the end".into());
             }
             // Also before the case: whom it follows is not certain after that.
-            (Event::Loss { probe, count, .. }, Source::Scap) => {
+            (Event::Loss { probe, count, .. }, Source::Scap) if probe != BIRTHS => {
                 return Err(format!("the second witness lost {count} events: {probe}"));
             }
             _ => {}

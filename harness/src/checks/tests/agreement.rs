@@ -208,6 +208,8 @@ fn without_all_of_both_it_is_not_known() {
     let what = "system calls are not recorded: no tracefs".to_owned();
     says(&spoilt(Source::Scap, 2000, lost("scap (ring full)")), "unknown", "lost 3 events: scap (ring full)");
     says(&spoilt(Source::Scap, 500, lost("scap (ring full)")), "unknown", "lost 3 events");
+    says(&spoilt(Source::Scap, 2000, lost("scap (thread not known)")), "unknown", "lost 3 events");
+    assert_eq!(spoilt(Source::Scap, 2000, lost("scap (memory not there)")), Verdict::Pass, "those were clones");
     says(&spoilt(Source::Ebpf, 2000, lost("syscall")), "unknown", "3 records of syscall were lost");
     assert_eq!(spoilt(Source::Ebpf, 500, lost("syscall")), Verdict::Pass, "it was before the case");
     says(&spoilt(Source::Scap, 2000, died.clone()), "unknown", "the second witness died: killed");
