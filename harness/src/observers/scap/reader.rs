@@ -222,9 +222,9 @@ impl Reader {
             tally.events += read.events;
             tally.garbage += read.garbage;
         }
-        if let Some(text) = self.pipeline.round_ends(now) {
-            tracing::warn!("{text}");
-            self.recorder.record(Source::Scap, Event::Note { text });
+        if let Some(what) = self.pipeline.round_ends(now) {
+            tracing::warn!("scap: {what}");
+            self.recorder.record(Source::Scap, Event::Observer(ObserverChange::Lacks { what }));
         }
         self.sum_up(false);
         Ok(())
