@@ -15,7 +15,7 @@ use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 use super::sock_diag::netlink::{self, Listener};
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
-pub use descriptors::{SocketDescriptor, Thread, socket_descriptors, threads};
+pub use descriptors::{SocketDescriptor, Thread, origin, socket_descriptors, threads};
 pub use resources::resources;
 
 /// The inode number of the calling thread's network namespace.
