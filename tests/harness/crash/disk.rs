@@ -127,6 +127,7 @@ fn run_alone(plan: Plan, profile: &Profile, place: &RunDir) -> Ran {
         effort: "quick".into(),
         seed: 1,
         observation: Observation::SockDiag(SockDiagSettings::default()),
+        second_witness: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(plan, profile, settings, place, Interrupt::never(), &mut Quiet)).unwrap()
