@@ -11,6 +11,6 @@ use super::system::Minipot;
 
 /// All groups.
 pub(crate) fn groups(minipot: &Arc<Minipot>) -> Vec<Group> {
-    let group = |name: &str, cases| Group { name: format!("minipot/{name}"), cases };
+    let group = |name: &str, cases| Group::new(format!("minipot/{name}"), cases);
     vec![group("ftp", ftp::cases(minipot)), group("smtp", smtp::cases(minipot))]
 }
