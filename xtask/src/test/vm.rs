@@ -70,7 +70,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Vm> {
 
 /// Machines that go wrong: a test that boots its own, so it runs here.
 fn machines(programs: &Programs) -> anyhow::Result<Step> {
-    let step = Step::new("machines", 480, &[&programs.test("machines")?, "--ignored", "--test-threads=1"]);
+    let step = Step::new("machines", 900, &[&programs.test("machines")?, "--ignored", "--test-threads=1"]);
     Ok(Step {
         command: ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned).into_iter().chain(step.command).collect(),
         ..step
