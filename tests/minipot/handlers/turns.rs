@@ -1,6 +1,6 @@
 //! A conversation by turns that were predicted: what is sent is cut at random places, what comes back is read by its framing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use portwitness::handlers::{Connection, Failure};
@@ -57,9 +57,24 @@ pub(super) fn take<R>(
     }
     owed.into_iter().try_for_each(|reply| read(connection, reply))?;
     match closing {
-        Some(_) => connection.expect_close().map(drop),
+        Some(_) => closes_at_once(connection),
         None => connection.silence(Duration::from_millis(100)),
     }
+}
+
+/// A connection that is closed later than this was closed by a timeout: HTTP has one of 5 s.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+fn closes_at_once(connection: &mut Connection) -> Result<(), Failure> {
+    let began = Instant::now();
+    connection.expect_close()?;
+    let after = began.elapsed();
+    if after < AT_ONCE {
+        return Ok(());
+    }
+    let place = "a predicted conversation".into();
+    let seen = format!("it did so after {} ms", after.as_millis());
+    Err(Failure::Wrong { place, expected: "the system to close the connection at once".into(), seen })
 }
 
 /// In up to five parts, none of them empty.
