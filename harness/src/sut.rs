@@ -1,5 +1,6 @@
 //! The system under test: described by a TOML profile, started, waited for, stopped, never left behind.
 
+pub mod ending;
 pub mod guardian;
 pub mod hosts;
 pub mod process;
@@ -25,6 +26,8 @@ use template::Template;
 /// A running system.
 pub struct Sut {
     processes: Vec<Running>,
+    /// How many were launched.
+    launched: usize,
     recorder: Recorder,
 }
 
@@ -111,7 +114,7 @@ impl Sut {
     /// Each process works in a folder of its own below `folder`, with its log beside it.
     pub async fn start(profile: &Profile, folder: &Path, recorder: &Recorder) -> Result<Self, SutError> {
         ports_are_free(profile, recorder).await?;
-        let mut sut = Self { processes: Vec::new(), recorder: recorder.clone() };
+        let mut sut = Self { processes: Vec::new(), launched: 0, recorder: recorder.clone() };
         for spec in &profile.processes {
             let place = folder.join(&spec.name);
             let template = Template::new(profile, &place);
@@ -119,6 +122,7 @@ impl Sut {
             let launched = SutChange::Launched { process: spec.name.clone(), tgid: running.pid() };
             recorder.record(Source::Sut, Event::Sut(launched));
             sut.processes.push(running);
+            sut.launched += 1;
         }
         // On an error, here and above, the processes that were started end with `sut`.
         sut.wait_ready(profile).await?;
@@ -174,6 +178,11 @@ impl Sut {
             None => true,
         });
         dead
+    }
+
+    /// Whether every process that was launched is running, as far as is known: see [`Self::reap_dead`].
+    pub fn is_whole(&self) -> bool {
+        self.processes.len() == self.launched
     }
 
     /// The processes that are running, as far as is known: name in the profile, and pid.
