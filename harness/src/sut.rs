@@ -16,8 +16,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Event, Recorder, Source, SutChange};
+use crate::history::{Event, Record, Recorder, Source, SutChange};
 use process::Running;
 pub use process::kill_all;
 pub use profile::{Profile, ProfileError};
@@ -118,9 +119,11 @@ impl Sut {
         for spec in &profile.processes {
             let place = folder.join(&spec.name);
             let template = Template::new(profile, &place);
+            // On a busy machine it may have done its first work, sent a welcome say, before this thread has its turn again.
+            let at = Timestamp::now();
             let running = Running::launch(spec, &template, &place, folder)?;
             let launched = SutChange::Launched { process: spec.name.clone(), tgid: running.pid() };
-            recorder.record(Source::Sut, Event::Sut(launched));
+            recorder.append(Record { at, uncertainty_ns: 0, source: Source::Sut, event: Event::Sut(launched) });
             sut.processes.push(running);
             sut.launched += 1;
         }
