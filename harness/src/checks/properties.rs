@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::reports::Aspect;
 use super::{
     Check, ConnectionsReported, Conversations, Endings, Growth, ListenersAre, NoneLeftOpen, Pace, PortStays,
-    PortWindow, Reopens, Reports, Routing, Silence, StaysConnected, SystemCloses, Traffic, Turns, judge,
+    PortWindow, Reopens, Reports, Routing, Silence, StaysConnected, SystemCloses, SystemEnds, Traffic, Turns, judge,
 };
 use crate::clock::Timestamp;
 use crate::history::properties::arbitrary;
@@ -62,6 +62,7 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         Just(Check::ConnectionsReported(ConnectionsReported {})),
         any::<u64>().prop_map(|at_least| Check::SystemCloses(SystemCloses { at_least })),
         prop::collection::vec(endpoint(), 0..3).prop_map(|endpoints| Check::ListenersAre(ListenersAre { endpoints })),
+        any::<u64>().prop_map(|within_ms| Check::SystemEnds(SystemEnds { within_ms })),
     ]
 }
 
@@ -123,5 +124,6 @@ fn every_check(check: &Check) -> usize {
         Check::ConnectionsReported(_) => 17,
         Check::SystemCloses(_) => 18,
         Check::ListenersAre(_) => 19,
+        Check::SystemEnds(_) => 20,
     }
 }
