@@ -1,8 +1,10 @@
 //! The minipot suite: honeypot conversations, the reports of them, and the kernel's word on both.
 
 mod cases;
+mod dialogues;
 mod handlers;
 mod system;
+mod timeouts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ pub(crate) const SUITE: Suite = Suite {
 /// What a connection that has just ended still brings about is over after this long.
 const PAUSE: Duration = Duration::from_millis(50);
 
-fn plan(profile: &Profile, _effort: Effort) -> Result<Plan, ProfileError> {
+fn plan(profile: &Profile, effort: Effort) -> Result<Plan, ProfileError> {
     let minipot = Arc::new(Minipot::read(profile)?);
-    Ok(Plan { backends: Vec::new(), pause: PAUSE, groups: cases::groups(&minipot) })
+    Ok(Plan { backends: Vec::new(), pause: PAUSE, groups: cases::groups(&minipot, effort) })
 }

@@ -8,6 +8,7 @@ pub mod causality;
 pub mod connection;
 pub mod conversation;
 pub mod coverage;
+pub mod ending;
 pub mod judge;
 pub mod left_open;
 pub mod metrics;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{Endings, StaysConnected};
 pub use conversation::Conversations;
+pub use ending::SystemEnds;
 pub use judge::{CaseJudgement, CheckJudgement, Judge, Judgement, SuiteJudgement, judge, judge_case, judge_stream};
 pub use left_open::NoneLeftOpen;
 pub use pace::{Pace, Silence};
@@ -92,6 +94,8 @@ pub enum Check {
     SystemCloses(SystemCloses),
     /// The system's processes listen where they should, and nowhere else.
     ListenersAre(ListenersAre),
+    /// The system ended when it was asked to, or had lost a process.
+    SystemEnds(SystemEnds),
 }
 
 impl Check {
@@ -119,6 +123,7 @@ impl Check {
             Self::ConnectionsReported(_) => "connections and reports".into(),
             Self::SystemCloses(_) => "closed by the system".into(),
             Self::ListenersAre(_) => "listeners".into(),
+            Self::SystemEnds(_) => "end of the system".into(),
         }
     }
 
@@ -146,6 +151,7 @@ impl Check {
             Self::ConnectionsReported(check) => check.judge(slice),
             Self::SystemCloses(check) => check.judge(slice),
             Self::ListenersAre(check) => check.judge(slice),
+            Self::SystemEnds(check) => check.judge(slice),
         }
     }
 }

@@ -211,7 +211,8 @@ impl Runner {
                 }
                 // A system that could not be brought to where a case begins is seldom brought to where the next one does,
                 // and to find that out takes longer than a start.
-                if !sut.reap_dead().is_empty() || astray {
+                sut.reap_dead();
+                if !sut.is_whole() || astray {
                     watch.end().map_err(RunError::Witness)?;
                     sut.stop().await;
                     watch.witness = self.witness(&group)?;

@@ -1,5 +1,6 @@
 //! The system under test: described by a TOML profile, started, waited for, stopped, never left behind.
 
+pub mod ending;
 pub mod guardian;
 pub mod hosts;
 pub mod process;
@@ -15,8 +16,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
-use crate::history::{Event, Recorder, Source, SutChange};
+use crate::history::{Event, Record, Recorder, Source, SutChange};
 use process::Running;
 pub use process::kill_all;
 pub use profile::{Profile, ProfileError};
@@ -25,6 +27,8 @@ use template::Template;
 /// A running system.
 pub struct Sut {
     processes: Vec<Running>,
+    /// How many were launched.
+    launched: usize,
     recorder: Recorder,
 }
 
@@ -111,14 +115,17 @@ impl Sut {
     /// Each process works in a folder of its own below `folder`, with its log beside it.
     pub async fn start(profile: &Profile, folder: &Path, recorder: &Recorder) -> Result<Self, SutError> {
         ports_are_free(profile, recorder).await?;
-        let mut sut = Self { processes: Vec::new(), recorder: recorder.clone() };
+        let mut sut = Self { processes: Vec::new(), launched: 0, recorder: recorder.clone() };
         for spec in &profile.processes {
             let place = folder.join(&spec.name);
             let template = Template::new(profile, &place);
+            // On a busy machine it may have done its first work, sent a welcome say, before this thread has its turn again.
+            let at = Timestamp::now();
             let running = Running::launch(spec, &template, &place, folder)?;
             let launched = SutChange::Launched { process: spec.name.clone(), tgid: running.pid() };
-            recorder.record(Source::Sut, Event::Sut(launched));
+            recorder.append(Record { at, uncertainty_ns: 0, source: Source::Sut, event: Event::Sut(launched) });
             sut.processes.push(running);
+            sut.launched += 1;
         }
         // On an error, here and above, the processes that were started end with `sut`.
         sut.wait_ready(profile).await?;
@@ -174,6 +181,11 @@ impl Sut {
             None => true,
         });
         dead
+    }
+
+    /// Whether every process that was launched is running, as far as is known: see [`Self::reap_dead`].
+    pub fn is_whole(&self) -> bool {
+        self.processes.len() == self.launched
     }
 
     /// The processes that are running, as far as is known: name in the profile, and pid.

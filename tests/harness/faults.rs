@@ -36,6 +36,16 @@ fn every_fault_is_caught_by_the_cases_that_should() {
 }
 
 #[test]
+fn every_fault_of_the_reference_minipot_is_caught() {
+    let (exit, matrix, said) = run(&["--suite", "minipot", "--short", "--jobs", "10"]);
+    assert_eq!(exit, 0, "{matrix}\n{said}");
+    let summary = matrix.lines().last().unwrap();
+    let (caught, of) = summary.split_once(" of ").unwrap();
+    assert!(of.starts_with(&format!("{caught} faults are caught")), "{summary}");
+    assert!(caught.parse::<u32>().unwrap() >= 56, "{summary}");
+}
+
+#[test]
 fn a_matrix_that_is_other_than_expected_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faults.toml");

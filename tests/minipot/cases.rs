@@ -1,16 +1,30 @@
-//! The cases, one file a group; each is a [`Draft`](super::system::Draft) of dialogues and handlers.
+//! The cases: conversations by dialogue files, a group a minipot, then what concerns the system as a whole.
 
-mod ftp;
-mod smtp;
+mod conversations;
+mod ends;
+mod reports;
+mod system;
+mod timeouts;
 
 use std::sync::Arc;
 
-use portwitness::suite::Group;
+use portwitness::suite::{Effort, Group};
 
 use super::system::Minipot;
 
 /// All groups.
-pub(crate) fn groups(minipot: &Arc<Minipot>) -> Vec<Group> {
-    let group = |name: &str, cases| Group::new(format!("minipot/{name}"), cases);
-    vec![group("ftp", ftp::cases(minipot)), group("smtp", smtp::cases(minipot))]
+pub(crate) fn groups(minipot: &Arc<Minipot>, effort: Effort) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (number, name) in [(1, "ftp"), (2, "telnet"), (3, "http"), (4, "smtp")] {
+        groups.push((name, conversations::drafts(minipot, number, name)));
+    }
+    groups.push(("system", system::drafts(minipot)));
+    groups.push(("reports", reports::drafts(minipot)));
+    groups.push(("timeouts", timeouts::drafts(minipot, effort)));
+    groups.push(("ends", ends::drafts(minipot)));
+    groups.retain(|(_, drafts)| !drafts.is_empty());
+    let group = |(name, drafts): (&str, Vec<super::system::Draft>)| {
+        Group::new(format!("minipot/{name}"), drafts.into_iter().map(|draft| draft.case(minipot)).collect())
+    };
+    groups.into_iter().map(group).collect()
 }

@@ -1,15 +1,18 @@
 //! The system as its profile describes it, and what the cases of this suite have in common.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use portwitness::case::{Case, Context, step};
 use portwitness::checks::{Check, ConnectionsReported, Conversations, ListenersAre, SystemCloses, reports};
 use portwitness::endpoint::Endpoint;
 use portwitness::handlers::{Dialogue, Scenario};
 use portwitness::runner::{Campaign, Pace};
+use portwitness::sut::ending::{self, Signal, Whom};
 use portwitness::sut::{Profile, ProfileError};
+
+use super::timeouts::Timeouts;
 
 /// The four minipots.
 #[derive(Clone, Debug)]
@@ -18,14 +21,21 @@ pub(crate) struct Minipot {
     pub(crate) http: Endpoint,
     pub(crate) smtp: Endpoint,
     pub(crate) telnet: Endpoint,
+    /// As the profile gives them.
+    pub(crate) timeouts: Option<Timeouts>,
     late_ms: u64,
 }
 
+/// The `type` of each minipot's reports.
+pub(crate) const KINDS: [&str; 4] = ["ftp", "telnet", "http", "smtp"];
 /// A minipot serves so many connections at once (facts, common server rules).
 pub(crate) const AT_ONCE: u32 = 5;
+/// Reports that have not come this long after the last conversation are lost.
+const LOST: Duration = Duration::from_secs(6);
 
 impl Minipot {
-    /// Reads the endpoints `ftp`, `http`, `smtp` and `telnet`, and the setting `late_ms`, which is optional.
+    /// Reads the endpoints `ftp`, `http`, `smtp` and `telnet`, and the settings `late_ms` and of [`Timeouts`], which are
+    /// optional.
     pub(crate) fn read(profile: &Profile) -> Result<Self, ProfileError> {
         let late_ms = profile.optional_number("late_ms")?.map_or(reports::LATE_MS, |ms| ms as u64);
         Ok(Self {
@@ -33,6 +43,7 @@ impl Minipot {
             http: profile.endpoint("http")?,
             smtp: profile.endpoint("smtp")?,
             telnet: profile.endpoint("telnet")?,
+            timeouts: Timeouts::read(profile)?,
             late_ms,
         })
     }
@@ -47,60 +58,126 @@ impl Minipot {
         }
     }
 
-    /// A scenario of a dialogue file of this suite, by its path below `dialogues` and its text. That every file is valid is a
-    /// test of this package.
-    pub(crate) fn dialogue(&self, (path, text): (&str, &str)) -> Scenario {
-        let dialogue = Dialogue::parse(Path::new(path), text).unwrap_or_else(|error| panic!("{error}"));
-        Scenario::dialogue(&dialogue, self.endpoint(&dialogue.minipot))
+    /// A dialogue with its minipot; times of it that follow from the timeouts are as the profile has those.
+    pub(crate) fn scenario(&self, dialogue: &Dialogue) -> Scenario {
+        let scenario = Scenario::dialogue(dialogue, self.endpoint(&dialogue.minipot));
+        let Some(timeouts) = &self.timeouts else { return scenario };
+        let known = timeouts.variables();
+        let wanted = dialogue.variable_names().filter_map(|name| known.iter().find(|(known, _)| *known == name));
+        wanted.fold(scenario, |scenario, (name, ms)| scenario.with(name, ms.to_string()))
+    }
+
+    /// A random conversation with a minipot.
+    pub(crate) fn random(&self, kind: &str) -> Scenario {
+        Scenario::coded(&format!("{kind}-conversation"), kind, self.endpoint(kind))
     }
 }
 
-/// A dialogue file of this suite: its path below `dialogues`, and its text.
-macro_rules! dialogue {
-    ($path:literal) => {
-        ($path, include_str!(concat!("../dialogues/", $path)))
-    };
+/// What is done beside the conversations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// Nothing.
+    Converse,
+    /// The conversations take place twice: before the proxy goes away, and while it is away, for so long after their end;
+    /// where it is away for no time at all, after it has come back.
+    Rebind { away: Duration },
+    /// After the last reply a process is sent a signal, by which the whole system ends.
+    End { whom: Whom, signal: Signal, within_ms: u64 },
 }
-pub(crate) use dialogue;
 
 /// A case that consists of scenarios, carried out all at once.
 pub(crate) struct Draft {
-    pub(crate) number: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) number: String,
+    pub(crate) title: String,
     /// The section of the facts.
-    pub(crate) spec: &'static str,
+    pub(crate) spec: String,
     pub(crate) scenarios: Vec<Scenario>,
     /// So many connections are closed by the system; the kernel tells.
     pub(crate) closes: u64,
     /// Beside those that judge every case.
     pub(crate) checks: Vec<Check>,
+    pub(crate) act: Act,
+    /// Where reports may come later than the profile says.
+    pub(crate) late_ms: Option<u64>,
 }
 
 impl Draft {
+    /// A case of conversations alone.
+    pub(crate) fn new(number: &str, title: &str, spec: &str, scenarios: Vec<Scenario>) -> Self {
+        Self {
+            number: number.into(),
+            title: title.into(),
+            spec: spec.into(),
+            scenarios,
+            closes: 0,
+            checks: Vec::new(),
+            act: Act::Converse,
+            late_ms: None,
+        }
+    }
+
     pub(crate) fn case(self, minipot: &Arc<Minipot>) -> Case {
-        let at_least = self.scenarios.len() as u64;
+        let Self { number, title, spec, scenarios, act, .. } = self;
+        let rounds = if matches!(act, Act::Rebind { .. }) { 2 } else { 1 };
+        let at_least = rounds * scenarios.len() as u64;
         let mut checks = vec![Check::Conversations(Conversations { at_least })];
-        checks.extend(reports::all(minipot.late_ms));
+        checks.extend(reports::all(self.late_ms.unwrap_or(minipot.late_ms)));
         checks.push(Check::ConnectionsReported(ConnectionsReported {}));
         if self.closes > 0 {
             checks.push(Check::SystemCloses(SystemCloses { at_least: self.closes }));
         }
         checks.extend(self.checks);
-        let pace = Pace { at_once: AT_ONCE, ..Pace::default() };
         // Five at a time to each minipot, at the worst one after the other; then the wait for the reports.
-        let longest = self.scenarios.iter().map(|scenario| scenario.deadline).sum::<Duration>();
-        let scenarios = self.scenarios;
+        let longest = scenarios.iter().map(|scenario| scenario.deadline).sum::<Duration>() * rounds as u32;
         Case {
-            number: self.number.into(),
-            title: self.title.into(),
-            spec: self.spec.into(),
+            number,
+            title,
+            spec,
             need: None,
             workload: step(move |context: Context| {
                 let scenarios = scenarios.clone();
-                async move { Campaign::new(&context)?.at(pace).run(scenarios).await.map(drop) }
+                async move { act.carry_out(&context, scenarios).await }
             }),
-            deadline: longest + pace.deadline + Duration::from_secs(30),
+            deadline: longest + LOST + Duration::from_secs(30),
             checks,
+        }
+    }
+}
+
+impl Act {
+    async fn carry_out(self, context: &Context, mut scenarios: Vec<Scenario>) -> anyhow::Result<()> {
+        for (scenario, number) in scenarios.iter_mut().zip(1..) {
+            // It depends on the run's seed and the case alone, so that the same conversation can be had again.
+            scenario.seed = context.seed.wrapping_add(number);
+        }
+        let pace = Pace { at_once: AT_ONCE, deadline: LOST, ..Pace::default() };
+        let campaign = Campaign::new(context)?.at(pace);
+        match self {
+            Self::Converse => campaign.run(scenarios).await.map(drop),
+            Self::Rebind { away } => {
+                campaign.run(scenarios.clone()).await?;
+                let reports = context.reports.clone().ok_or_else(|| anyhow::anyhow!("the profile has no [reports]"))?;
+                let bound = reports.clone();
+                tokio::task::spawn_blocking(move || bound.unbind()).await??;
+                if !away.is_zero() {
+                    campaign.converse(scenarios.clone()).await?;
+                    tokio::time::sleep(away).await;
+                }
+                tokio::task::spawn_blocking(move || reports.bind()).await??;
+                if away.is_zero() {
+                    campaign.converse(scenarios).await?;
+                }
+                campaign.settle().await
+            }
+            Self::End { whom, signal, within_ms } => {
+                let ended = campaign.converse(scenarios).await?;
+                ensure!(!ended.is_empty(), "nobody conversed");
+                ending::ask(&context.recorder, whom, signal)?;
+                // Whether it does is for the check.
+                let within = Duration::from_millis(within_ms) + Duration::from_millis(200);
+                ending::ended(&context.recorder, within).await;
+                campaign.settle().await
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     if arguments.names.is_empty() && !lacking.is_empty() {
         bail!("{} says nothing of: {}", workspace.shown(&file), lacking.join(", "));
     }
-    fault_by_fault(workspace, &arguments, &suites, &queue, &faults)
+    fault_by_fault(workspace, &arguments, &suites, &queue, &faults, &expectations.cases)
 }
 
 fn fault_by_fault(
@@ -132,11 +132,13 @@ fn fault_by_fault(
     suites: &Suites,
     queue: &Queue,
     faults: &[&Fault],
+    telling: &[String],
 ) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut wanted: Vec<(usize, Wanted)> = Vec::new();
     for (index, fault) in faults.iter().enumerate() {
-        let cases = if arguments.short { fault.short.clone() } else { arguments.cases.clone() };
+        let chosen = if arguments.cases.is_empty() { telling } else { &arguments.cases };
+        let cases = if arguments.short { fault.short.clone() } else { chosen.to_vec() };
         for round in 0..arguments.repeat {
             wanted.push((index, Wanted { fault: fault.name.clone(), round, cases: cases.clone() }));
         }
@@ -171,9 +173,9 @@ fn fault_by_fault(
     let shown = workspace.shown(&path);
     let written = whole && arguments.expectations.is_none() && arguments.repeat == 1;
     let same = match (written, arguments.check) {
-        (true, true) => document::is_current(&path, arguments.suite, &compared)?,
+        (true, true) => document::is_current(&path, arguments.suite, telling, &compared)?,
         (true, false) if good => {
-            document::write(&path, arguments.suite, &compared)?;
+            document::write(&path, arguments.suite, telling, &compared)?;
             true
         }
         (true, false) => {

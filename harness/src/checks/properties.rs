@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::reports::Aspect;
 use super::{
-    Check, ConnectionsReported, Conversations, Endings, Growth, ListenersAre, NoneLeftOpen, Pace, PortStays,
-    PortWindow, Reopens, Reports, Routing, Silence, StaysConnected, SystemCloses, Traffic, Turns, judge,
+    Check, ConnectionsReported, Conversations, Endings, Growth, LeavesNothing, ListenersAre, NoneLeftOpen, Pace,
+    PortStays, PortWindow, Reopens, Reports, Routing, Selection, Silence, SinspCheck, StaysConnected, Storm,
+    SystemCloses, SystemEnds, Traffic, Turns, judge,
 };
-use crate::checks::{LeavesNothing, Selection, SinspCheck, Storm};
 use crate::clock::Timestamp;
 use crate::history::properties::arbitrary;
 use crate::history::{CaseId, Event, History, PlannedCase, Record, RunInfo, Source};
@@ -63,6 +63,7 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         Just(Check::ConnectionsReported(ConnectionsReported {})),
         any::<u64>().prop_map(|at_least| Check::SystemCloses(SystemCloses { at_least })),
         prop::collection::vec(endpoint(), 0..3).prop_map(|endpoints| Check::ListenersAre(ListenersAre { endpoints })),
+        any::<u64>().prop_map(|within_ms| Check::SystemEnds(SystemEnds { within_ms })),
         sinsp().prop_map(Check::Sinsp),
     ]
 }
@@ -150,6 +151,7 @@ fn every_check(check: &Check) -> usize {
         Check::ConnectionsReported(_) => 17,
         Check::SystemCloses(_) => 18,
         Check::ListenersAre(_) => 19,
-        Check::Sinsp(_) => 20,
+        Check::SystemEnds(_) => 20,
+        Check::Sinsp(_) => 21,
     }
 }

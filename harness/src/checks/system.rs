@@ -9,6 +9,8 @@ use crate::history::{Event, SutChange};
 pub(super) struct System {
     checks: Vec<CheckJudgement>,
     running: Vec<String>,
+    /// A case has asked the system that runs now to end.
+    asked: bool,
 }
 
 impl System {
@@ -17,8 +19,14 @@ impl System {
         let (process, verdict) = match event {
             Event::Sut(SutChange::Launched { process, .. }) => {
                 self.running.push(process.clone());
+                self.asked = false;
                 return;
             }
+            Event::Sut(SutChange::Asked { .. }) => {
+                self.asked = true;
+                return;
+            }
+            Event::Sut(SutChange::Died { process, status }) if self.asked => (process, stopped(process, status)),
             Event::Sut(SutChange::Stopped { process, status, .. }) => (process, stopped(process, status)),
             Event::Sut(SutChange::Died { process, status }) => {
                 let seen = format!("it died: {status}");

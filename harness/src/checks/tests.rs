@@ -2,6 +2,7 @@
 
 mod agreement;
 mod connections;
+mod ending;
 mod evidence;
 mod leftovers;
 mod pace;

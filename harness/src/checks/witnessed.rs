@@ -244,8 +244,13 @@ fn listening(slice: &Slice<'_>) -> BTreeMap<crate::endpoint::SocketId, (Endpoint
 
 /// The children of a process that live.
 fn children(slice: &Slice<'_>, parent: Tgid) -> BTreeSet<Tgid> {
+    children_until(slice, parent, slice.end)
+}
+
+/// The children of a process that lived at a moment.
+pub(super) fn children_until(slice: &Slice<'_>, parent: Tgid, until: Timestamp) -> BTreeSet<Tgid> {
     let mut children = BTreeSet::new();
-    for record in slice.records {
+    for record in slice.records.iter().filter(|record| record.at <= until) {
         match &record.event {
             Event::Process(ProcessChange::Fork { parent: forking, child }) if forking.tgid == parent => {
                 children.insert(*child);

@@ -62,6 +62,35 @@ impl Dialogue {
         self.variables.iter().map(|(name, _)| name.as_str())
     }
 
+    /// How many connections the system must close; none where the client closes its own side of one first, for then it is
+    /// not the system's doing.
+    pub fn closes(&self) -> u64 {
+        fn closed(steps: &[Step]) -> Option<u64> {
+            steps
+                .iter()
+                .map(|step| match &step.act {
+                    Act::ExpectClose { .. } => Some(1),
+                    Act::Repeat { times, steps, .. } => closed(steps).map(|each| u64::from(*times) * each),
+                    Act::HalfClose => None,
+                    _ => Some(0),
+                })
+                .sum()
+        }
+        closed(&self.steps).unwrap_or(0)
+    }
+
+    /// Whether it closes its own side of a connection and reads on.
+    pub fn half_closes(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match &step.act {
+                Act::HalfClose => true,
+                Act::Repeat { steps, .. } => any(steps),
+                _ => false,
+            })
+        }
+        any(&self.steps)
+    }
+
     /// How many connections it opens, at the most all at once.
     pub fn connections(&self) -> u32 {
         fn opened(steps: &[Step]) -> u32 {

@@ -231,7 +231,14 @@ pub enum SutChange {
     },
     /// All that the profile waits for listens.
     Ready,
-    /// A process ended without being asked to.
+    /// A case asks a process to end, by a signal: the profile's first one, or a child of it.
+    Asked {
+        /// Its pid.
+        tgid: u32,
+        /// The signal, as signal(7) numbers it.
+        signal: i32,
+    },
+    /// A process ended before the run asked it to stop.
     Died {
         /// Its name in the profile.
         process: String,

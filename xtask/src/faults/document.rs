@@ -16,14 +16,24 @@ const MACHINE: &str = "Run on ";
 const QUOTED: &str = "## What the findings say";
 
 /// Writes the document.
-pub(crate) fn write(path: &Path, reference: Reference, compared: &[Compared]) -> anyhow::Result<()> {
-    fs::write(path, render(reference, compared)).with_context(|| format!("cannot write {}", path.display()))
+pub(crate) fn write(
+    path: &Path,
+    reference: Reference,
+    telling: &[String],
+    compared: &[Compared],
+) -> anyhow::Result<()> {
+    fs::write(path, render(reference, telling, compared)).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether the document says what the runs have shown, figures and machine aside.
-pub(crate) fn is_current(path: &Path, reference: Reference, compared: &[Compared]) -> anyhow::Result<bool> {
+pub(crate) fn is_current(
+    path: &Path,
+    reference: Reference,
+    telling: &[String],
+    compared: &[Compared],
+) -> anyhow::Result<bool> {
     let stored = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(comparable(&stored) == comparable(&render(reference, compared)))
+    Ok(comparable(&stored) == comparable(&render(reference, telling, compared)))
 }
 
 fn comparable(document: &str) -> Vec<&str> {
@@ -31,19 +41,27 @@ fn comparable(document: &str) -> Vec<&str> {
     lines.filter(|line| !line.starts_with(MACHINE)).collect()
 }
 
-fn render(reference: Reference, compared: &[Compared]) -> String {
+fn render(reference: Reference, telling: &[String], compared: &[Compared]) -> String {
     let suite = reference.suite();
     // The document of the first suite lies in the project's folder, the others in that of the suite.
     let (arguments, folder) = match reference {
         Reference::Tunnel => (String::new(), format!("tests/{suite}/")),
         Reference::Minipot => (format!(" --suite {suite}"), String::new()),
     };
+    let which = if telling.is_empty() { "all" } else { "the most telling" };
     let mut text = format!(
         "# The faults, and what catches them\n\n\
-         Made by `cargo xtask faults{arguments}`, which runs all cases of the {suite} suite (profile quick) on the reference {suite} once per\n\
+         Made by `cargo xtask faults{arguments}`, which runs {which} cases of the {suite} suite (profile quick) on the reference {suite} once per\n\
          fault: exactly the cases that stand here fail, each with a finding that names the fault's effect, and all others pass.\n\
          What is expected stands in [`tests/{suite}/faults.toml`]({folder}faults.toml).\n\n",
     );
+    if !telling.is_empty() {
+        let _ = writeln!(
+            text,
+            "These cases are enough to tell every fault; a matrix of all would take hours: {}.\n",
+            telling.join(", ")
+        );
+    }
     let kernel = compared.iter().map(|run| run.kernel.as_str()).find(|kernel| !kernel.is_empty());
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let _ = writeln!(text, "{MACHINE}Linux {} with {cpus} CPUs.", kernel.unwrap_or("of unknown release"));
@@ -129,7 +147,7 @@ mod tests {
 
     #[test]
     fn it_names_fault_case_check_finding_and_machine() {
-        let text = render(Reference::Tunnel, &compared("1 ms too late", "6.18"));
+        let text = render(Reference::Tunnel, &[], &compared("1 ms too late", "6.18"));
         for part in [
             "| `late` | closes late | 2.5 | window … | … too late |",
             "| `dies` | dies | exit code 96 | start of the system | died |",
@@ -145,9 +163,9 @@ mod tests {
     #[test]
     fn figures_and_machines_may_differ_and_what_is_caught_may_not() {
         let path = std::env::temp_dir().join(format!("xtask-faults-{}.md", std::process::id()));
-        write(&path, Reference::Tunnel, &compared("1 ms too late", "6.18")).unwrap();
-        let same = is_current(&path, Reference::Tunnel, &compared("2 ms too late", "6.1"));
-        let other = is_current(&path, Reference::Tunnel, &compared("too early", "6.18"));
+        write(&path, Reference::Tunnel, &[], &compared("1 ms too late", "6.18")).unwrap();
+        let same = is_current(&path, Reference::Tunnel, &[], &compared("2 ms too late", "6.1"));
+        let other = is_current(&path, Reference::Tunnel, &[], &compared("too early", "6.18"));
         fs::remove_file(&path).unwrap();
         assert!(same.unwrap());
         assert!(!other.unwrap());

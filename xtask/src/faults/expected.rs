@@ -10,6 +10,9 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expectations {
+    /// The cases that the whole matrix has, where it is not all: enough to tell every fault.
+    #[serde(default)]
+    pub(crate) cases: Vec<String>,
     #[serde(rename = "fault")]
     faults: Vec<Fault>,
 }
@@ -80,6 +83,9 @@ impl Expectations {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let read: Self = toml::from_str(text)?;
+        for pattern in &read.cases {
+            ensure!(range(pattern).is_some(), "`{pattern}` is no case: write 2.6, 2.5-2.8 or 2");
+        }
         for fault in &read.faults {
             let name = &fault.name;
             ensure!(!name.is_empty() && !fault.effect.is_empty(), "a fault without a name or an effect: `{name}`");

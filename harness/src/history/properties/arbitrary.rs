@@ -235,6 +235,7 @@ fn sut() -> impl Strategy<Value = SutChange> {
         (text(), any::<u32>()).prop_map(|(process, tgid)| SutChange::Launched { process, tgid }),
         Just(SutChange::Ready),
         (text(), text()).prop_map(|(process, status)| SutChange::Died { process, status }),
+        (any::<u32>(), any::<i32>()).prop_map(|(tgid, signal)| SutChange::Asked { tgid, signal }),
         (text(), any::<u64>(), text()).prop_map(|(process, took_ms, status)| SutChange::Stopped {
             process,
             took_ms,
