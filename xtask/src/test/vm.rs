@@ -96,6 +96,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
     let xtask = workspace.program.display().to_string();
     let events = kmod::events_for(workspace, guest.release())?.display().to_string();
     let harness = programs.test("harness")?;
+    let suites = workspace.target_dir.join("debug/suites").display().to_string();
     let load = vm::load(workspace, module);
     let load: Vec<&str> = load.iter().map(String::as_str).collect();
     let tests = workspace.root.join("tests");
@@ -108,6 +109,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
         Step::new("load", 60, &load).saying("scap is loaded: API 1.0.0"),
         Step::new("status", 60, &[&xtask, "kmod", "status"]).saying("by `cargo xtask kmod load`"),
         Step::new("sinsp-events", 90, &[&events, "-n", "200"]).saying("\"complete\":true"),
+        Step::new("sinsp", 420, &[&suites, "run", "sinsp", "--runs", "/out"]).saying("128 passed, 0 failed, 0 unknown"),
         // The tunnel suite with two witnesses, and its liars. A ring of API 1.0 is too large to be filled by one storm.
         Step::new(
             "agreement",
