@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 mod minipot;
+mod sinsp;
 mod tunnel;
 
 fn main() -> ExitCode {
-    portwitness::cli::main_with_handlers(&[tunnel::SUITE, minipot::SUITE], minipot::HANDLERS)
+    portwitness::cli::main_with_handlers(&[tunnel::SUITE, minipot::SUITE, sinsp::SUITE], minipot::HANDLERS)
 }

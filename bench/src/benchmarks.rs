@@ -10,6 +10,7 @@ mod memory;
 mod observed;
 mod pingpong;
 mod reports;
+mod scap;
 mod start;
 mod unobserved;
 
@@ -40,10 +41,14 @@ pub(crate) const ALL: [Benchmark; 12] = [
     Benchmark { name: "reports", run: reports::run },
 ];
 
+/// Those that take the scap module: `cargo xtask bench --vm` runs them in a guest.
+const IN_A_VM: [Benchmark; 1] = [Benchmark { name: "scap", run: scap::run }];
+
 /// The benchmark of this name.
 pub(crate) fn find(name: &str) -> anyhow::Result<&'static Benchmark> {
     let names = || ALL.iter().map(|benchmark| benchmark.name).collect::<Vec<_>>().join(", ");
     ALL.iter()
+        .chain(&IN_A_VM)
         .find(|benchmark| benchmark.name == name)
         .ok_or_else(|| anyhow::anyhow!("there is no benchmark `{name}`: choose from {}", names()))
 }

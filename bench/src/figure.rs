@@ -51,6 +51,8 @@ pub(crate) enum Unit {
     Count,
     /// Things a second.
     PerSecond,
+    /// Instructions of a guest.
+    Instructions,
     /// 1024 bytes.
     KiB,
     /// 1024 KiB.
@@ -122,6 +124,7 @@ impl Unit {
             Self::Times => return format!("{} x", digits(value, 3)),
             Self::Count => return format!("{value:.0}"),
             Self::PerSecond => "/s",
+            Self::Instructions => "instructions",
             Self::Ns => "ns",
             Self::Us => "us",
             Self::Ms => "ms",

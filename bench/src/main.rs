@@ -11,6 +11,7 @@ mod machine;
 mod memory;
 mod observing;
 mod pairs;
+mod part;
 mod report;
 mod size;
 mod stats;
@@ -18,7 +19,7 @@ mod watcher;
 mod work;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -51,6 +52,9 @@ enum Cli {
         #[arg(long)]
         without_peers: bool,
     },
+    /// Puts a part that was measured in a VM into a file.
+    #[command(hide = true)]
+    Insert { part: PathBuf, whole: PathBuf },
     /// A load; the benchmarks start it.
     #[command(subcommand, hide = true)]
     Work(work::Work),
@@ -63,9 +67,12 @@ struct Run {
     /// A tenth of everything: under 3 minutes.
     #[arg(long)]
     quick: bool,
-    /// Writes all of it to this file.
+    /// Writes all of it to this file; what was measured in a VM stays in it.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Writes the part of that file that is measured in a VM.
+    #[arg(long, value_name = "FILE", hide = true)]
+    part: Option<PathBuf>,
     /// A share of the whole.
     #[arg(long, hide = true)]
     factor: Option<f64>,
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli::Run(run) => run_all(&run),
         Cli::Measure { name, factor, without_peers } => measure(&name, Size::new(factor, !without_peers)),
+        Cli::Insert { part, whole } => insert(&part, &whole),
         Cli::Work(work) => work::run(work),
     };
     match done {
@@ -112,12 +120,29 @@ fn run_all(run: &Run) -> anyhow::Result<()> {
         entries.push(entry);
     }
     let report = Report { machine, command: command(run), entries };
-    println!("Goals\n{}", report.summary());
+    if report.has_goals() {
+        println!("Goals\n{}", report.summary());
+    }
     if let Some(path) = &run.write {
-        std::fs::write(path, report.markdown()).with_context(|| path.display().to_string())?;
+        let before = std::fs::read_to_string(path).unwrap_or_default();
+        let kept = part::of(&before).map(|part| part::put(&report.markdown(), part));
+        std::fs::write(path, kept.unwrap_or_else(|| report.markdown())).with_context(|| path.display().to_string())?;
         eprintln!("bench: written to {}", path.display());
     }
+    if let Some(path) = &run.part {
+        let failed = report.entries.iter().find_map(|entry| entry.outcome.as_ref().err());
+        if let Some(why) = failed {
+            bail!("{why}");
+        }
+        std::fs::write(path, part::marked(&report.in_a_vm())).with_context(|| path.display().to_string())?;
+    }
     Ok(())
+}
+
+fn insert(part: &Path, whole: &Path) -> anyhow::Result<()> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let text = part::put(&read(whole)?, &read(part)?);
+    std::fs::write(whole, text).with_context(|| whole.display().to_string())
 }
 
 /// What a user types for this.

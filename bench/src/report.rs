@@ -30,6 +30,27 @@ pub(crate) struct Report {
 
 const COLUMNS: [&str; 6] = ["what", "median", "quartiles", "goal", "to goal", ""];
 
+impl Entry {
+    /// Its heading, method, table and notes.
+    fn markdown(&self) -> String {
+        let title = self.outcome.as_ref().map_or(self.name, |section| section.title.as_str());
+        let mut text = format!("## {title}\n\n");
+        match &self.outcome {
+            Ok(section) => {
+                let _ = writeln!(text, "{}\n", section.method);
+                text.push_str(&markdown_table(&rows(&section.figures)));
+                for note in &section.notes {
+                    let _ = writeln!(text, "\nNote: {note}.");
+                }
+            }
+            Err(why) => {
+                let _ = writeln!(text, "Could not be measured: {why}");
+            }
+        }
+        text
+    }
+}
+
 impl Report {
     /// The whole as Markdown.
     pub(crate) fn markdown(&self) -> String {
@@ -51,20 +72,8 @@ impl Report {
         text.push_str("## Goals\n\n");
         text.push_str(&markdown_table(&self.goals()));
         for entry in &self.entries {
-            let title = entry.outcome.as_ref().map_or(entry.name, |section| section.title.as_str());
-            let _ = writeln!(text, "\n## {title}\n");
-            match &entry.outcome {
-                Ok(section) => {
-                    let _ = writeln!(text, "{}\n", section.method);
-                    text.push_str(&markdown_table(&rows(&section.figures)));
-                    for note in &section.notes {
-                        let _ = writeln!(text, "\nNote: {note}.");
-                    }
-                }
-                Err(why) => {
-                    let _ = writeln!(text, "Could not be measured: {why}");
-                }
-            }
+            text.push('\n');
+            text.push_str(&entry.markdown());
             let _ = writeln!(
                 text,
                 "\nAlone: `cargo xtask bench {}`. It took {:.0} s; load averages before: {}, after: {}; tracing programs of \
@@ -73,6 +82,25 @@ impl Report {
             );
         }
         text
+    }
+
+    /// What was measured in a VM as Markdown: it stands on another machine than the rest.
+    pub(crate) fn in_a_vm(&self) -> String {
+        let sections: Vec<_> = self.entries.iter().map(Entry::markdown).collect();
+        let (machine, took) = (&self.machine, self.entries.iter().map(|entry| entry.took_s).sum::<f64>());
+        format!(
+            "{}\nMade by `cargo xtask bench --vm`, {}, on {} in QEMU with {} CPU; it took {:.0} s of the guest's clock.\n",
+            sections.join("\n"),
+            machine.at,
+            machine.kernel,
+            machine.cores,
+            took
+        )
+    }
+
+    /// Whether any figure has a goal, or a benchmark could not be carried out.
+    pub(crate) fn has_goals(&self) -> bool {
+        !self.goals().is_empty()
     }
 
     /// The figures that have goals, for a terminal.

@@ -295,7 +295,7 @@ impl Drop for Peer {
 }
 
 /// Lets a peer end when this process is killed: it would go on watching.
-fn ends_with_us(command: &mut Command) -> &mut Command {
+pub(crate) fn ends_with_us(command: &mut Command) -> &mut Command {
     // SAFETY: between fork and exec nothing but prctl(2) is called, which allocates nothing and takes no lock.
     unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::INT))?)) }
 }

@@ -103,3 +103,15 @@ fn no_report_is_lost() {
     assert_eq!(value(&section, "observed: sent less recorded"), 0.0, "{section}");
     assert!(value(&section, "observed: recorded") >= 200.0, "{section}");
 }
+
+#[test]
+fn without_the_module_scap_says_where_to_measure() {
+    if std::path::Path::new("/dev/scap0").exists() {
+        return;
+    }
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_portwitness-bench")).args(["measure", "scap", "0.001"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(96), "{said}");
+    assert!(said.contains("cargo xtask bench --vm") && said.contains("/dev/scap0"), "{said}");
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::checks::Check;
 use crate::history::Recorder;
 use crate::observers::reports::ReportsHandle;
+use crate::observers::{Observer, ObserverError};
 
 /// Something that a case does, as a future; an error says why it could not be carried out, and makes the case unknown.
 pub type Step = Arc<dyn Fn(Context) -> StepFuture + Send + Sync>;
@@ -24,6 +25,9 @@ where
     Arc::new(move |context| Box::pin(act(context)))
 }
 
+/// Starts something that watches a group of cases, beside the run's own observer.
+pub type Witness = Arc<dyn Fn(&Recorder) -> Result<Box<dyn Observer>, ObserverError> + Send + Sync>;
+
 /// One numbered test.
 #[derive(Clone)]
 pub struct Case {
@@ -39,7 +43,7 @@ pub struct Case {
     pub workload: Step,
     /// The workload is ended after this long.
     pub deadline: Duration,
-    /// What judges it, beside coverage, causality and life of the processes, which judge every case.
+    /// What judges it, beside what judges every case of its group.
     pub checks: Vec<Check>,
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod properties;
 pub mod reports;
 pub mod resources;
 pub mod routing;
+pub mod sinsp;
 pub mod slice;
 mod system;
 pub mod traffic;
@@ -41,6 +42,7 @@ pub use port_window::{PortStays, PortWindow, Reopens, Trigger};
 pub use reports::Reports;
 pub use resources::Growth;
 pub use routing::Routing;
+pub use sinsp::{LeavesNothing, Selection, SinspCheck, Storm};
 pub use slice::Slice;
 pub use traffic::{Traffic, Turns};
 pub use verdict::{Finding, Verdict};
@@ -80,6 +82,8 @@ pub enum Check {
     Pace(Pace),
     /// No connection stood still for long.
     Silence(Silence),
+    /// Events of sinsp are what the traffic program did.
+    Sinsp(SinspCheck),
     /// The conversations of handlers went as they should.
     Conversations(Conversations),
     /// Reports say what happened, in one aspect.
@@ -113,6 +117,7 @@ impl Check {
             Self::Growth(_) => "memory and sockets".into(),
             Self::Pace(check) => format!("pace of {}", check.group),
             Self::Silence(check) => format!("silence of {}", check.group),
+            Self::Sinsp(check) => check.name().into(),
             Self::Conversations(_) => "conversations".into(),
             Self::Reports(check) => check.name(),
             Self::ConnectionsReported(_) => "connections and reports".into(),
@@ -140,6 +145,7 @@ impl Check {
             Self::Growth(check) => check.judge(slice),
             Self::Pace(check) => check.judge(slice),
             Self::Silence(check) => check.judge(slice),
+            Self::Sinsp(check) => check.judge(slice),
             Self::Conversations(check) => check.judge(slice),
             Self::Reports(check) => check.judge(slice),
             Self::ConnectionsReported(check) => check.judge(slice),

@@ -8,6 +8,7 @@ mod file;
 mod handler;
 mod kernel;
 mod listeners;
+mod module;
 mod operation;
 #[cfg(test)]
 pub(crate) mod properties;
@@ -15,6 +16,8 @@ mod record;
 mod recorder;
 mod report;
 mod resources;
+mod sinsp;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -27,6 +30,7 @@ pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo
 pub use handler::{ConnectionEnd, HandlerEnd, HandlerStep, Handling};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState, Tuple};
 pub use listeners::Listeners;
+pub use module::ModuleState;
 pub use operation::{
     Anomaly, AnomalyKind, BackendConnection, BackendEnd, Iterations, OpId, OpStep, Operation, Outcome, RttHistogram,
     YARDSTICK,
@@ -35,6 +39,8 @@ pub use record::{CaseId, Event, ObserverChange, Record, Source, SutChange};
 pub use recorder::{Keep, Recorder};
 pub use report::{Flaw, Frame, Message, Report, ReportsChange, shortened};
 pub use resources::Resources;
+pub use sinsp::{Capture, SchemaFlaw, SinspEvent, SinspFormat, SinspSaid};
+pub use statement::{Address, Arguments, BEGINS, ENDS, Statement};
 pub use timeline::{Doubt, Edge, EdgeKind, PortTimeline};
 
 /// A run as it was recorded: what it was, and every record in the order of time.

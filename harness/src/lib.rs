@@ -3,7 +3,7 @@
 //! ```text
 //! profile + suite ──► runner ──► sut, clients, handlers, backends ──► kernel
 //!                       │                                     │
-//!                       │                  ebpf · sock_diag · procfs · reports   (observers)
+//!                       │             ebpf · scap · sock_diag · procfs · reports   (observers)
 //!                       ▼                                     ▼
 //!                   operations ───────────────────────►  history  ──► checks ──► verdicts ──► report, store
 //! ```

@@ -4,6 +4,7 @@ pub mod ebpf;
 pub mod procfs;
 pub mod reports;
 pub mod scap;
+pub mod sinsp;
 pub mod sock_diag;
 
 use std::collections::{BTreeSet, HashMap};

@@ -11,6 +11,7 @@ mod sabotage;
 mod second;
 mod settle;
 mod step;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use crate::case::Case;
 use crate::checks::{self, Check, Judgement};
 use crate::clock::RealtimeOffset;
 use crate::history::{CaseId, Event, HistoryError, HistoryReader, PlannedCase, Recorder, RunInfo, Source};
-use crate::observers::ObserverError;
 use crate::observers::reports::{ReportsError, ReportsHandle, ReportsObserver, ReportsSettings};
+use crate::observers::{Observer, ObserverError};
 use crate::report::Reporter;
 use crate::store::RunDir;
 use crate::suite::{Group, Plan};
@@ -34,6 +35,7 @@ pub use sabotage::Sabotage;
 pub use second::SecondWitness;
 use second::TwoWitnesses;
 pub(crate) use step::said;
+use watch::Watch;
 
 /// What a run is, beside its plan.
 pub struct Settings {
@@ -65,6 +67,9 @@ pub enum RunError {
     /// Nobody watches.
     #[error(transparent)]
     Observer(#[from] ObserverError),
+    /// What a group of cases is to be watched by, beside.
+    #[error(transparent)]
+    Witness(ObserverError),
     /// A backend of ours could not listen.
     #[error("{error}{}", owner.as_ref().map(|owner| format!(" (it is {owner})")).unwrap_or_default())]
     Backend {
@@ -190,12 +195,13 @@ impl Runner {
     async fn groups(
         &mut self,
         groups: Vec<Group>,
-        watch: &mut dyn crate::observers::Observer,
+        watch: &mut dyn Observer,
         backends: &Backends,
         reporter: &mut dyn Reporter,
     ) -> Result<(), RunError> {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
+            let mut watch = Watch { own: watch, witness: self.witness(&group)? };
             let mut sut = self.start().await?;
             let mut astray = false;
             for (index, case) in group.cases.iter().enumerate() {
@@ -207,10 +213,12 @@ impl Runner {
                 // and to find that out takes longer than a start.
                 sut.reap_dead();
                 if !sut.is_whole() || astray {
+                    watch.end().map_err(RunError::Witness)?;
                     sut.stop().await;
+                    watch.witness = self.witness(&group)?;
                     sut = self.start().await?;
                 }
-                let ran = self.case(&group.name, case, &mut sut, watch, backends, reporter).await;
+                let ran = self.case(&group, case, &mut sut, &mut watch, backends, reporter).await;
                 astray = match ran {
                     Ok(met) => !met,
                     Err(error) => {
@@ -220,10 +228,17 @@ impl Runner {
                 };
             }
             reporter.doing(&format!("stopping {}", self.profile.name));
+            // With the system goes every process that nobody else claims.
+            let ended = watch.end().map_err(RunError::Witness);
             sut.stop().await;
+            ended?;
         }
         // It may have come while the system was stopping.
         if self.interrupt.came() { Err(RunError::Interrupted) } else { Ok(()) }
+    }
+
+    fn witness(&self, group: &Group) -> Result<Option<Box<dyn Observer>>, RunError> {
+        group.witness.as_ref().map(|start| start(&self.recorder)).transpose().map_err(RunError::Witness)
     }
 
     async fn start(&mut self) -> Result<Sut, RunError> {
@@ -239,26 +254,25 @@ impl Runner {
     /// One case: need, workload, settle, fence, verdict. Returns whether its need was met.
     async fn case(
         &mut self,
-        group: &str,
+        group: &Group,
         case: &Case,
         sut: &mut Sut,
-        watch: &mut dyn crate::observers::Observer,
+        watch: &mut Watch<'_>,
         backends: &Backends,
         reporter: &mut dyn Reporter,
     ) -> Result<bool, RunError> {
-        let planned = planned(group, case);
+        let planned = planned(&group.name, case);
         reporter.case_begins(&planned);
         let need = match &case.need {
             Some(need) => self.carry_out(need, &planned.case, case.deadline).await,
             None => Ok(()),
         };
         let met = need.is_ok();
-        let declared = [Check::Coverage, Check::Causality, Check::Alive];
         let agreement = self.two_witnesses.then_some(Check::Agreement);
-        let checks = declared.iter().chain(&agreement).chain(&case.checks).map(to_value).collect();
+        let checks = group.judged_by.iter().chain(&agreement).chain(&case.checks).map(to_value).collect();
         watch.fence()?;
         self.recorder.record(Source::Runner, Event::CaseBegin { case: planned.case.clone(), checks });
-        self.sample(sut, watch);
+        self.sample(sut, watch.own);
         let outcome = match need {
             Ok(()) => self.carry_out(&case.workload, &planned.case, case.deadline).await,
             Err(error) => Err(format!("the system could not be brought to where the case begins: {error}")),
@@ -266,7 +280,7 @@ impl Runner {
         // A death of the observer is in the history; the case still gets its end.
         let fenced = self.settle(&planned.case, case, watch, backends).await;
         sut.reap_dead();
-        self.sample(sut, watch);
+        self.sample(sut, watch.own);
         self.recorder.record(Source::Runner, Event::CaseEnd { case: planned.case.clone(), error: outcome.err() });
         self.keep_reports(&planned.case);
         reporter.case_judged(&checks::judge_case(&self.recorder.history(), &planned));

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::case::Case;
+use crate::case::{Case, Witness};
+use crate::checks::Check;
 use crate::endpoint::Endpoint;
 use crate::sut::{Profile, ProfileError};
 
@@ -37,6 +38,18 @@ pub struct Group {
     pub name: String,
     /// Its cases, in their order.
     pub cases: Vec<Case>,
+    /// What judges each of them, beside checks of their own.
+    pub judged_by: Vec<Check>,
+    /// Who watches them beside the run's own observer: from before the system is started until it has stopped.
+    pub witness: Option<Witness>,
+}
+
+impl Group {
+    /// Cases whose clients are ours: judged by coverage, causality and the life of the system's processes.
+    pub fn new(name: impl Into<String>, cases: Vec<Case>) -> Self {
+        let judged_by = vec![Check::Coverage, Check::Causality, Check::Alive];
+        Self { name: name.into(), cases, judged_by, witness: None }
+    }
 }
 
 /// How much is done.

@@ -2,14 +2,19 @@
 
 #pragma once
 
+#include <memory>
+#include <string>
+
 #if __has_include(<sinsp.h>)
 // As the library was built: its classes have members that depend on it, and the headers do not say it themselves.
 #define HAS_CAPTURE
 // In this order: the second needs what the first defines.
 #include <sinsp.h>
+#include <eventformatter.h>
 #include <filter.h>
 #define SINSP_2022 1
 #else
+#include <libsinsp/eventformatter.h>
 #include <libsinsp/filter.h>
 #include <libsinsp/sinsp.h>
 #define SINSP_2022 0
@@ -21,6 +26,26 @@ inline void open_module(sinsp& inspector) {
 #else
     inspector.open_kmod();
     inspector.start_capture();
+#endif
+}
+
+// The probe that is built into the library.
+inline void open_probe(sinsp& inspector) {
+#if SINSP_2022
+    static_cast<void>(inspector);
+    throw sinsp_exception("libsinsp of 2022 has no eBPF probe of its own");
+#else
+    inspector.open_modern_bpf();
+    inspector.start_capture();
+#endif
+}
+
+inline std::unique_ptr<sinsp_evt_formatter> formatter(sinsp& inspector, const std::string& format) {
+#if SINSP_2022
+    return std::make_unique<sinsp_evt_formatter>(&inspector, format);
+#else
+    static sinsp_filter_check_list checks;
+    return std::make_unique<sinsp_evt_formatter>(&inspector, format, checks);
 #endif
 }
 

@@ -15,6 +15,7 @@ mod own_suite;
 mod record;
 mod second_witness;
 mod signals;
+mod sinsp;
 mod support;
 mod unknown;
 mod verdicts;

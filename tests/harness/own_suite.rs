@@ -52,7 +52,7 @@ fn judged(cases: Vec<Case>) -> Judgement {
     let plan = Plan {
         backends: vec![("echo".into(), "127.0.0.1:7001".parse().unwrap())],
         pause: Duration::ZERO,
-        groups: vec![Group { name: "own/all".into(), cases }],
+        groups: vec![Group::new("own/all", cases)],
     };
     let settings = Settings {
         suite: "own".into(),

@@ -23,9 +23,8 @@ pub(crate) fn groups(minipot: &Arc<Minipot>, effort: Effort) -> Vec<Group> {
     groups.push(("timeouts", timeouts::drafts(minipot, effort)));
     groups.push(("ends", ends::drafts(minipot)));
     groups.retain(|(_, drafts)| !drafts.is_empty());
-    let group = |(name, drafts): (&str, Vec<super::system::Draft>)| Group {
-        name: format!("minipot/{name}"),
-        cases: drafts.into_iter().map(|draft| draft.case(minipot)).collect(),
+    let group = |(name, drafts): (&str, Vec<super::system::Draft>)| {
+        Group::new(format!("minipot/{name}"), drafts.into_iter().map(|draft| draft.case(minipot)).collect())
     };
     groups.into_iter().map(group).collect()
 }

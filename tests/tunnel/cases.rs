@@ -21,7 +21,7 @@ use super::system::Tunnel;
 
 /// All groups, in the order of the specification.
 pub(crate) fn groups(tunnel: &Arc<Tunnel>) -> Vec<Group> {
-    let group = |name: &str, cases: Vec<Case>| Group { name: format!("tunnel/{name}"), cases };
+    let group = |name: &str, cases: Vec<Case>| Group::new(format!("tunnel/{name}"), cases);
     vec![
         group("echo", echo::cases(tunnel)),
         group("failover", failover::cases(tunnel)),

@@ -25,14 +25,15 @@ const USAGE: &str = "usage: cargo xtask <command>
                 (--no-vm: without it, --only-vm: it alone, --vm: all of them in one)
   bench [NAME...] [--quick]
                 setup, then what observation costs, against its goals and against bpftrace, strace, iperf3 (installed
-                where missing); without a NAME the tables are written to BENCHMARKS.md
+                where missing); without a NAME the tables are written to BENCHMARKS.md; --vm [vm options]: scap beside eBPF, in a VM
   vm [options] [-- COMMAND]
                 a command in a VM with one of Debian's kernels and the scap module (try: cargo xtask vm --help)
   kmod <command>
                 build, load, unload the scap module, say its status (try: cargo xtask kmod help)
   lint          format, clippy, import rules, file rules
 
-exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed; else that of the program that was run";
+exit codes: 0 good, 1 lint found something, 2 usage, 96 set-up or build failed (a guest that does not boot, too), 100 something failed
+in a guest of `test` or `vm`; else that of the program that was run";
 
 /// Set-up failed: the same code as the harness gives for it.
 const SETUP_FAILED: u8 = 96;

@@ -6,6 +6,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, ensure};
 
+use crate::debian::Kernel;
+use crate::kmod;
 use crate::setup;
 use crate::vm;
 use crate::workspace::{Workspace, become_command};
@@ -21,6 +23,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
         && first == "--vm"
     {
         let suites = suites.display().to_string();
+        programs(workspace, args)?;
         return vm::with_options(workspace, args, |args| {
             ensure!(
                 !args.iter().any(|arg| arg == "--runs"),
@@ -32,10 +35,25 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     Err(become_command(Command::new(suites).arg("run").args(args)))
 }
 
+/// Builds what the suite sinsp runs beside its own programs, for each kernel of a command line of `vm`.
+fn programs(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<()> {
+    // A wrong command line is told about later.
+    let Ok((options, rest)) = vm::Options::parse(args) else { return Ok(()) };
+    let is_sinsp = |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "sinsp" || arg.starts_with("sinsp/"));
+    if !rest.iter().any(is_sinsp) {
+        return Ok(());
+    }
+    for series in options.kernels {
+        kmod::events_for(workspace, &Kernel::fetch(workspace, series)?.release)?;
+    }
+    Ok(())
+}
+
 /// Builds the suites and the reference systems for release; returns the suites' program, beside which the others lie.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let mut build = workspace.cargo("build");
     build.args(["--release", "--package", "suites", "--package", "reference-tunnel", "--package", "reference-minipot"]);
+    build.args(["--package", "reference-sinsp"]);
     let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
     Ok(workspace.target_dir.join("release/suites"))

@@ -50,10 +50,7 @@ pub(crate) fn run(cases: u64, ports: u16, connections: u64) -> anyhow::Result<Co
     let plan = Plan {
         backends: Vec::new(),
         pause: Duration::ZERO,
-        groups: vec![Group {
-            name: "bench/echo".into(),
-            cases: (1..=cases).map(|number| case(number, ports, connections)).collect(),
-        }],
+        groups: vec![Group::new("bench/echo", (1..=cases).map(|number| case(number, ports, connections)).collect())],
     };
     let settings = Settings {
         suite: "bench".into(),

@@ -40,8 +40,15 @@ const ENOUGH: usize = 8;
 /// The last and the first call that a thread makes in a case may be on their way between the two hooks as it ends or begins.
 const EDGE_NS: u64 = 250_000_000;
 
+/// What scap lost of clones alone: it finds the processes in /proc, or says that it does not know a thread.
+const BIRTHS: &str = "scap (memory not there)";
+
 /// A clock that is less certain than this was set meanwhile.
 const CERTAIN_NS: u64 = 1_000_000;
+
+/// After the system's time was set, a second witness that stamps by it takes so long to be certain again: a second, and time to read
+/// its rings.
+const UNSETTLED_NS: u64 = 2_000_000_000;
 
 /// Pass when there was something to compare and all of it is alike.
 pub fn judge(slice: &Slice<'_>) -> Verdict {
@@ -70,12 +77,6 @@ pub fn compare(slice: &Slice<'_>) -> Result<Agreed, Verdict> {
                 gaps.push(theirs.exit.ns_after(ours.exit));
             }
         }
-    }
-    if agreed.clock_ns > CERTAIN_NS {
-        let ms = agreed.clock_ns as f64 / 1e6;
-        let why =
-            format!("scap's times are uncertain by {ms:.3} ms: the system's time was set in the case; do not set it");
-        return Err(Verdict::unknown(why));
     }
     differences.extend(skew(&gaps, agreed.clock_ns, slice.begin));
     differences.sort_by_key(|difference| difference.at);
@@ -133,6 +134,18 @@ fn two_witnesses(slice: &Slice<'_>) -> Result<Timestamp, String> {
             (Event::Loss { probe, count, .. }, Source::Ebpf) if record.at >= slice.begin => {
                 return Err(format!("{count} records of {probe} were lost: a larger ring buffer would have kept them"));
             }
+            // It is uncertain when things happened for a while after that.
+            (Event::Observer(ObserverChange::Lacks { what }), Source::Scap)
+                if record.at.0.saturating_add(UNSETTLED_NS) >= slice.begin.0 =>
+            {
+                return Err(format!("the second witness: {what}"));
+            }
+            (Event::Syscall(_), Source::Scap) if record.uncertainty_ns > CERTAIN_NS && record.at >= slice.begin => {
+                let ms = record.uncertainty_ns as f64 / 1e6;
+                return Err(format!(
+                    "scap's times are uncertain by {ms:.3} ms: the system's time was set; do not set it"
+                ));
+            }
             (Event::Observer(ObserverChange::Started { .. }), Source::Scap) if record.at <= slice.begin => scap = true,
             (Event::Observer(ObserverChange::Died { reason }), Source::Scap) => {
                 return Err(format!("the second witness died: {reason}"));
@@ -141,7 +154,7 @@ fn two_witnesses(slice: &Slice<'_>) -> Result<Timestamp, String> {
                 return Err("the second witness was stopped before the end".into());
             }
             // Also before the case: whom it follows is not certain after that.
-            (Event::Loss { probe, count, .. }, Source::Scap) => {
+            (Event::Loss { probe, count, .. }, Source::Scap) if probe != BIRTHS => {
                 return Err(format!("the second witness lost {count} events: {probe}"));
             }
             _ => {}

@@ -12,6 +12,7 @@ use super::{
     Check, ConnectionsReported, Conversations, Endings, Growth, ListenersAre, NoneLeftOpen, Pace, PortStays,
     PortWindow, Reopens, Reports, Routing, Silence, StaysConnected, SystemCloses, SystemEnds, Traffic, Turns, judge,
 };
+use crate::checks::{LeavesNothing, Selection, SinspCheck, Storm};
 use crate::clock::Timestamp;
 use crate::history::properties::arbitrary;
 use crate::history::{CaseId, Event, History, PlannedCase, Record, RunInfo, Source};
@@ -63,6 +64,32 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         any::<u64>().prop_map(|at_least| Check::SystemCloses(SystemCloses { at_least })),
         prop::collection::vec(endpoint(), 0..3).prop_map(|endpoints| Check::ListenersAre(ListenersAre { endpoints })),
         any::<u64>().prop_map(|within_ms| Check::SystemEnds(SystemEnds { within_ms })),
+        sinsp().prop_map(Check::Sinsp),
+    ]
+}
+
+fn sinsp() -> impl Strategy<Value = SinspCheck> {
+    let words = || prop::collection::vec(text(), 0..3);
+    let moment = || prop::sample::select(vec!["before".to_owned(), "during".to_owned(), "after".to_owned()]);
+    prop_oneof![
+        prop::sample::select(vec![
+            SinspCheck::Watched,
+            SinspCheck::Schema,
+            SinspCheck::Events,
+            SinspCheck::Parameters,
+            SinspCheck::Process,
+            SinspCheck::Order,
+            SinspCheck::Times,
+            SinspCheck::Fields,
+        ]),
+        words().prop_map(|calls| SinspCheck::Provoked { calls }),
+        (words(), words()).prop_map(|(both, exits)| SinspCheck::Selection(Selection { both, exits })),
+        (words(), any::<bool>()).prop_map(|(calls, overflows)| SinspCheck::Storm(Storm { calls, overflows })),
+        (moment(), moment(), moment()).prop_map(|(before, during, after)| SinspCheck::LeavesNothing(LeavesNothing {
+            before,
+            during,
+            after
+        })),
     ]
 }
 
@@ -125,5 +152,6 @@ fn every_check(check: &Check) -> usize {
         Check::SystemCloses(_) => 18,
         Check::ListenersAre(_) => 19,
         Check::SystemEnds(_) => 20,
+        Check::Sinsp(_) => 21,
     }
 }

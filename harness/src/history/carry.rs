@@ -7,19 +7,21 @@ use super::kernel::{Listening, ProcessChange, TcpState};
 use super::listeners::seed_of;
 use super::record::{Event, Record, SutChange};
 use super::report::Message;
+use super::sinsp::SinspSaid;
 
 /// So many messages are carried over at the most: who sends more between two cases has shown it.
 const MESSAGES: usize = 1024;
 
 /// Leaves of `records`, which stand in the order of time, those that still bear on what comes after them: how each
-/// listening socket opened, or that it listened already; the observers' own changes; losses; what each process
-/// held first; whose child each living process is; the last start of the system, and its welcome; the end of the last case,
-/// and the reports that came after it.
+/// listening socket opened, or that it listened already; the observers' own changes, and what became of captures; losses;
+/// what each process held first; whose child each living process is; the last start of the system, and its welcome; the end
+/// of the last case, and the reports that came after it.
 pub fn carry(records: Vec<Record>) -> Vec<Record> {
     let mut listening = HashMap::new();
     let mut seeds: Vec<(usize, &Listening)> = Vec::new();
     let mut living = HashMap::new();
     let mut sampled = HashSet::new();
+    let mut sentinel = None;
     let mut launched = HashMap::new();
     let mut last_end = None;
     // Of the last start, and of after the last case.
@@ -28,6 +30,11 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
     for (index, record) in records.iter().enumerate() {
         match &record.event {
             Event::Observer(_) | Event::Loss { .. } => kept[index] = true,
+            Event::Sinsp(SinspSaid::Started(_) | SinspSaid::Ended { .. } | SinspSaid::Gone { .. }) => {
+                kept[index] = true
+            }
+            // What it counts as lost, it counts from the beginning.
+            Event::Sinsp(SinspSaid::Sentinel { .. }) => sentinel = Some(index),
             Event::Reports(change) => kept[index] = change.is_lasting(),
             Event::Sut(SutChange::Launched { process, .. }) => {
                 launched.insert(process, index);
@@ -60,7 +67,7 @@ pub fn carry(records: Vec<Record>) -> Vec<Record> {
     }
     let seeds = seeds.into_iter().map(|(index, _)| index);
     let reports = launched.into_values().chain(last_end).chain(welcomes).chain(messages);
-    for index in listening.into_values().chain(seeds).chain(living.into_values()).chain(reports) {
+    for index in listening.into_values().chain(seeds).chain(living.into_values()).chain(reports).chain(sentinel) {
         kept[index] = true;
     }
     let mut index = kept.into_iter();

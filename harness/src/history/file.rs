@@ -2,6 +2,7 @@
 //!
 //! A history that outgrows [`FIRST_PART_BYTES`] goes on in `history.2.jsonl.zst`, `history.3.jsonl.zst`..., compressed.
 
+mod line;
 mod reader;
 mod writer;
 mod writing;

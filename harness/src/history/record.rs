@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::handler::Handling;
 use super::kernel::{Listening, ProcessChange, SocketState, Syscall};
+use super::module::ModuleState;
 use super::operation::{BackendConnection, Operation};
 use super::report::{Message, ReportsChange};
 use super::resources::Resources;
+use super::sinsp::SinspSaid;
+use super::statement::Statement;
 use crate::clock::Timestamp;
 
 /// A line of the history.
@@ -106,6 +109,12 @@ pub enum Event {
     Reports(ReportsChange),
     /// What a process of the system held at this moment.
     Resources(Resources),
+    /// A program on libsinsp printed something, or ended.
+    Sinsp(SinspSaid),
+    /// A traffic program says what it did.
+    Stated(Box<Statement>),
+    /// What the scap module shows at this moment.
+    Module(ModuleState),
     /// The system under test was started, became ready, stopped or died.
     Sut(SutChange),
     /// A case begins.

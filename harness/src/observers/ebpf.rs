@@ -28,7 +28,7 @@ use self::fence::Sentinels;
 use self::kernel::Kernel;
 use self::load::{Loaded, Wanted};
 use self::reader::{Reader, Shared};
-use super::{Focus, Observer, ObserverError, Scope};
+use super::{Focus, Observer, ObserverError, Scope, procfs};
 use crate::clock::Timestamp;
 use crate::history::{Event, ObserverChange, Recorder, Source};
 
@@ -70,6 +70,8 @@ pub struct EbpfObserver {
     loaded: Loaded,
     /// The counters of lost records when they were last read, and when that was.
     losses: Losses,
+    /// It had to look at descriptors in /proc.
+    touches: bool,
 }
 
 /// Whether a rung works on this machine.
@@ -121,6 +123,7 @@ impl EbpfObserver {
             causes: Causes::new(kernel.tracefs),
             loaded,
             losses,
+            touches: false,
         };
         observer.set_causes(settings.causes)?;
         observer.try_refusals();
@@ -260,7 +263,13 @@ impl Observer for EbpfObserver {
 
     fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
         let counted = self.loaded.sockets_held(processes);
-        counted.inspect_err(|why| tracing::debug!("sockets cannot be counted: {why}")).ok()
+        counted.ok().or_else(|| {
+            // Nobody but /proc can be asked here, and that is said.
+            if !std::mem::replace(&mut self.touches, true) {
+                self.recorder.record(Source::Procfs, Event::Note { text: procfs::TOUCHES.into() });
+            }
+            Some(processes.iter().map(|process| (*process, procfs::count_sockets(*process))).collect())
+        })
     }
 
     fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {

@@ -15,7 +15,7 @@ use procfs::net::{TcpNetEntries, TcpNetEntry, TcpState};
 use super::sock_diag::netlink::{self, Listener};
 use crate::endpoint::{Endpoint, Tgid};
 use crate::history::{Listening, Process};
-pub use descriptors::{SocketDescriptor, Thread, socket_descriptors, threads};
+pub use descriptors::{SocketDescriptor, Thread, origin, socket_descriptors, threads};
 pub use resources::resources;
 
 /// The inode number of the calling thread's network namespace.
@@ -82,6 +82,11 @@ pub fn ports_of(netns: u32, processes: &BTreeSet<u32>) -> io::Result<BTreeSet<u1
 /// The sockets that these processes hold, by inode number, as far as this user may see; see [`TOUCHES`].
 pub fn sockets_of(processes: &BTreeSet<u32>) -> HashSet<u64> {
     processes.iter().flat_map(|process| sockets_in(&PathBuf::from(format!("/proc/{process}")))).collect()
+}
+
+/// How many descriptors of this process are sockets, as far as this user may see; see [`TOUCHES`].
+pub fn count_sockets(process: u32) -> u64 {
+    sockets_in(&PathBuf::from(format!("/proc/{process}"))).count() as u64
 }
 
 /// Ports whose listeners are of interest.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::focus::Picker;
 use self::netlink::{Listener, SockDiag};
-use super::{Observer, ObserverError, Scope, procfs};
+use super::{Focus, Observer, ObserverError, Scope, procfs};
 use crate::clock::Timestamp;
 use crate::endpoint::SocketId;
 use crate::history::{Event, Listening, ObserverChange, Process, Record, Recorder, SocketState, Source, TcpState};
@@ -71,6 +71,9 @@ impl SockDiagObserver {
                 format!("the calling thread is in network namespace {own}, not in {}", scope.netns),
                 "start it within the namespace",
             ));
+        }
+        if matches!(scope.focus, Focus::Children { .. } | Focus::Processes(_)) {
+            scope.recorder.record(Source::Procfs, Event::Note { text: procfs::TOUCHES.into() });
         }
         let mut poller = Poller {
             kernel: SockDiag::open().map_err(io("open a netlink socket"))?,

@@ -1,5 +1,7 @@
 //! A second witness beside the observer that a run depends on: what becomes of it makes no difference to the run.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::sabotage::{Sabotage, Sabotaged};
 use crate::history::Recorder;
 use crate::observers::scap::{ScapObserver, ScapSettings};
@@ -67,6 +69,10 @@ impl Observer for TwoWitnesses {
         let told = self.first.tell_losses();
         self.ask_second(|second| second.tell_losses());
         told
+    }
+
+    fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
+        self.first.sockets_held(processes)
     }
 
     fn stop(self: Box<Self>) -> Result<(), ObserverError> {

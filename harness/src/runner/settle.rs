@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Runner;
+use super::{Runner, Watch};
 use crate::backends::Backends;
 use crate::case::Case;
 use crate::checks::Check;
@@ -26,7 +26,7 @@ impl Runner {
         &self,
         id: &CaseId,
         case: &Case,
-        watch: &mut dyn Observer,
+        watch: &mut Watch<'_>,
         backends: &Backends,
     ) -> Result<(), ObserverError> {
         let begun = Timestamp::now();

@@ -1,5 +1,6 @@
 //! The profile of a system: its commands, configuration files, ports and deadlines, as TOML.
 
+mod capture;
 mod check;
 mod error;
 mod place;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
+pub use capture::CaptureSpec;
 pub use error::{Flaw, ProfileError};
 
 /// A system under test, as its profile describes it.
@@ -41,8 +43,11 @@ pub struct Profile {
     #[serde(default)]
     pub reports: Option<ReportsSpec>,
     /// The processes, in the order in which they start.
-    #[serde(rename = "process")]
+    #[serde(default, rename = "process")]
     pub processes: Vec<ProcessSpec>,
+    /// The program that captures events, where that is what the suite tests: the suite starts it.
+    #[serde(default)]
+    pub capture: Option<CaptureSpec>,
 }
 
 /// Where a system sends its reports: the harness binds a ZMQ PULL socket, and the system connects to that.
@@ -199,6 +204,11 @@ impl Profile {
             taken.push((backend, at));
         }
         Ok(())
+    }
+
+    /// A text with its variables filled in, `dir` being the folder of whom it is for; `$$` is a dollar sign.
+    pub fn fill(&self, text: &str, dir: &Path) -> Result<String, ProfileError> {
+        super::template::Template::new(self, dir).fill(text)
     }
 
     /// The endpoint with a name.

@@ -92,7 +92,7 @@ fn a_disk_that_fills_up_ends_a_long_case_too() {
                 deadline: Duration::from_secs(200),
                 checks: Vec::new(),
             };
-            let groups = vec![Group { name: "own/all".into(), cases: vec![long] }];
+            let groups = vec![Group::new("own/all", vec![long])];
             let plan = Plan { backends: Vec::new(), pause: Duration::ZERO, groups };
             let place = RunDir::create(disk, "own").unwrap();
             let began = Instant::now();
@@ -127,6 +127,7 @@ fn run_alone(plan: Plan, profile: &Profile, place: &RunDir) -> Ran {
         effort: "quick".into(),
         seed: 1,
         observation: Observation::SockDiag(SockDiagSettings::default()),
+        second_witness: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(plan, profile, settings, place, Interrupt::never(), &mut Quiet)).unwrap()

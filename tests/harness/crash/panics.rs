@@ -56,7 +56,7 @@ fn a_panic_in_the_runner_ends_the_system_and_keeps_the_history() {
             deadline: Duration::from_secs(10),
             checks: Vec::new(),
         };
-        let groups = vec![Group { name: "own/all".into(), cases: vec![case("1.1"), case("1.2")] }];
+        let groups = vec![Group::new("own/all", vec![case("1.1"), case("1.2")])];
         let plan = Plan { backends: Vec::new(), pause: Duration::ZERO, groups };
         let settings = Settings {
             suite: "own".into(),

@@ -215,6 +215,15 @@ fn sock_diag_follows_ports_and_processes() {
         };
         let (of_process, mut process) = start(Focus::Processes(vec![actor.tgid().0]));
         let (of_ports, mut ports) = start(Focus::Ports([7702, 7703, 7704].into()));
+        let says_so = |recorder: &Recorder| {
+            let note = |event: &Event| matches!(event, Event::Note { text } if text.contains("looked for in /proc"));
+            recorder.history().records.iter().any(|record| note(&record.event))
+        };
+        assert_eq!(
+            [&of_process, &of_ports].map(says_so),
+            [true, false],
+            "descriptors are looked at for a process alone"
+        );
         let (of_children, mut children) = start(Focus::Children { parent: std::process::id() });
         drop(listen(7705));
         let _another = listen(7704);

@@ -53,10 +53,29 @@ pub(super) fn program(workspace: &Workspace, debian: &str) -> anyhow::Result<Pat
         compile(workspace, &root, &version)?;
         fs::write(&built_from, &sources).with_context(|| built_from.display().to_string())?;
     }
+    put_script(&workspace.root.join("target/kmod/sinsp/sinsp-events"), FITTING)?;
     let script = place.join("sinsp-events");
-    fs::write(&script, launcher(&root)).with_context(|| script.display().to_string())?;
-    fs::set_permissions(&script, Permissions::from_mode(0o755)).with_context(|| script.display().to_string())?;
+    put_script(&script, &launcher(&root))?;
     Ok(script)
+}
+
+/// Starts the program whose library speaks the interface of the module that is loaded.
+const FITTING: &str = r#"#!/bin/sh
+case "$(cat /sys/module/scap/version 2>/dev/null)" in
+0.1.*) release=bookworm ;;
+*) release=sid ;;
+esac
+program="$(dirname "$0")/$release/sinsp-events"
+if [ ! -x "$program" ]; then
+    echo "sinsp-events: $program is not there: cargo xtask kmod events --driver $release builds it" >&2
+    exit 96
+fi
+exec "$program" "$@"
+"#;
+
+fn put_script(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| path.display().to_string())?;
+    fs::set_permissions(path, Permissions::from_mode(0o755)).with_context(|| path.display().to_string())
 }
 
 fn compile(workspace: &Workspace, root: &Path, version: &str) -> anyhow::Result<()> {

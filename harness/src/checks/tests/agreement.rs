@@ -208,6 +208,8 @@ fn without_all_of_both_it_is_not_known() {
     let what = "system calls are not recorded: no tracefs".to_owned();
     says(&spoilt(Source::Scap, 2000, lost("scap (ring full)")), "unknown", "lost 3 events: scap (ring full)");
     says(&spoilt(Source::Scap, 500, lost("scap (ring full)")), "unknown", "lost 3 events");
+    says(&spoilt(Source::Scap, 2000, lost("scap (thread not known)")), "unknown", "lost 3 events");
+    assert_eq!(spoilt(Source::Scap, 2000, lost("scap (memory not there)")), Verdict::Pass, "those were clones");
     says(&spoilt(Source::Ebpf, 2000, lost("syscall")), "unknown", "3 records of syscall were lost");
     assert_eq!(spoilt(Source::Ebpf, 500, lost("syscall")), Verdict::Pass, "it was before the case");
     says(&spoilt(Source::Scap, 2000, died.clone()), "unknown", "the second witness died: killed");
@@ -237,6 +239,14 @@ fn a_clock_that_was_set_makes_it_unknown() {
     let mut story = told(&served(), &served());
     story.records.iter_mut().filter(|it| it.source == Source::Scap).for_each(|it| it.uncertainty_ns = 7_000_000);
     says(&judged(story), "unknown", "uncertain by 7.000 ms: the system's time was set");
+    // What was stamped then lies where it may have been at the latest, and that may be after the case.
+    let mut story = told(&served(), &served()[..9]);
+    let set = Event::Observer(ObserverChange::Lacks { what: "the system's time was set".into() });
+    story.at(4900, Source::Scap, set.clone());
+    says(&judged(story), "unknown", "the second witness: the system's time was set");
+    let mut story = told(&served(), &served());
+    story.at(900, Source::Scap, set);
+    says(&judged(story), "unknown", "the system's time was set");
 }
 
 #[test]

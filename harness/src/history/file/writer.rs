@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use zstd::stream::write::Encoder;
 
-use super::{FIRST_PART_BYTES, FORMAT_VERSION, Header, HistoryError, NEXT_PART_BYTES, RunInfo, part_path};
+use super::{FIRST_PART_BYTES, FORMAT_VERSION, Header, HistoryError, NEXT_PART_BYTES, RunInfo, line, part_path};
 use crate::history::record::Record;
 
 /// zstd's fastest ordinary level: a history shrinks to about a twentieth, and the writer keeps up with the observer.
@@ -56,7 +55,10 @@ impl Writer {
         }
         let part = Part::Plain(BufWriter::with_capacity(1 << 16, file));
         let mut writer = Self { path: path.into(), part, number: 1, written: 0, limits, line: Vec::new() };
-        writer.line(&Header { portwitness_history: FORMAT_VERSION, run: run.clone() })?;
+        let header = Header { portwitness_history: FORMAT_VERSION, run: run.clone() };
+        serde_json::to_writer(&mut writer.line, &header).map_err(HistoryError::Encode)?;
+        writer.line.push(b'\n');
+        writer.put_line()?;
         writer.flush()?;
         Ok(writer)
     }
@@ -67,7 +69,9 @@ impl Writer {
         if self.written >= limit {
             self.next_part()?;
         }
-        self.line(record)
+        self.line.clear();
+        line::write(record, &mut self.line).map_err(HistoryError::Encode)?;
+        self.put_line()
     }
 
     /// Whether the part that is being written is plain text.
@@ -106,10 +110,7 @@ impl Writer {
         Ok(())
     }
 
-    fn line(&mut self, value: &impl Serialize) -> Result<(), HistoryError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, value).map_err(HistoryError::Encode)?;
-        self.line.push(b'\n');
+    fn put_line(&mut self) -> Result<(), HistoryError> {
         let done = match &mut self.part {
             Part::Plain(file) => file.write_all(&self.line),
             Part::Packed(file) => file.write_all(&self.line),

@@ -1,6 +1,7 @@
 //! Records of every kind, with any values.
 
 mod reports;
+mod sinsp;
 
 use std::net::IpAddr;
 
@@ -106,6 +107,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => reports::message().prop_map(Event::Message),
         1 => reports::change().prop_map(Event::Reports),
         3 => reports::handling().prop_map(Event::Handler),
+        3 => sinsp::said().prop_map(Event::Sinsp),
+        2 => sinsp::statement().prop_map(|statement| Event::Stated(Box::new(statement))),
+        1 => sinsp::module().prop_map(Event::Module),
     ]
 }
 
@@ -280,6 +284,9 @@ fn kind(event: &Event) -> usize {
         Event::Message(_) => 15,
         Event::Reports(_) => 16,
         Event::Handler(_) => 17,
+        Event::Sinsp(_) => 18,
+        Event::Stated(_) => 19,
+        Event::Module(_) => 20,
     }
 }
 
@@ -288,10 +295,10 @@ fn every_kind_is_made() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut made = [false; 18];
+    let mut made = [false; 21];
     for _ in 0..400 {
         let event = event().new_tree(&mut runner).map(|tree| tree.current());
         made[event.map_or(0, |event| kind(&event))] = true;
     }
-    assert_eq!(made, [true; 18]);
+    assert_eq!(made, [true; 21]);
 }

@@ -48,6 +48,13 @@ pub fn threads() -> io::Result<Vec<Thread>> {
     Ok(all)
 }
 
+/// The process of a thread, that one's parent, and the thread's name; `None` when it is gone.
+pub fn origin(thread: u32) -> Option<(u32, u32, String)> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some((field("Tgid:")?.parse().ok()?, field("PPid:")?.parse().ok()?, field("Name:")?.to_owned()))
+}
+
 /// The sockets of a process; none of one that is gone, or that may not be looked at.
 pub fn socket_descriptors(process: u32) -> Vec<SocketDescriptor> {
     let folder = PathBuf::from(format!("/proc/{process}"));
@@ -104,5 +111,8 @@ mod tests {
         let fd = listener.as_raw_fd();
         assert!(socket_descriptors(own).contains(&SocketDescriptor { fd, local, remote: None }));
         assert_eq!(socket_descriptors(u32::MAX), []);
+        let (process, parent, name) = origin(own).unwrap();
+        assert!(process == own && parent == std::os::unix::process::parent_id() && !name.is_empty());
+        assert_eq!(origin(u32::MAX), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use rmpv::ValueRef;
-use rmpv::decode::read_value_ref;
+use rmpv::decode::read_value_ref_with_max_depth;
 
 use crate::history::{Flaw, Frame, Message, Report};
 
@@ -11,6 +11,8 @@ use crate::history::{Flaw, Frame, Message, Report};
 const KEYS: [&str; 5] = ["ts", "type", "ip", "action", "data"];
 /// A report is shorter: the longest URL has 8192 bytes.
 const LONGEST: usize = 1 << 20;
+/// A report has a map in a map; what is nested deeper is not followed, for the stack has an end.
+const DEEPEST: usize = 32;
 /// A topic is shorter.
 const LONGEST_TOPIC: usize = 256;
 /// So much of an undecodable frame is kept.
@@ -91,7 +93,7 @@ fn map_length(rest: &mut &[u8]) -> Option<u64> {
 }
 
 fn value<'a>(rest: &mut &'a [u8]) -> Result<ValueRef<'a>, String> {
-    read_value_ref(rest).map_err(|error| format!("its second frame is no MessagePack: {error}"))
+    read_value_ref_with_max_depth(rest, DEEPEST).map_err(|error| format!("its second frame is no MessagePack: {error}"))
 }
 
 #[derive(Default)]

@@ -172,7 +172,6 @@ const TRACEPOINTS: [usize; 4] = [1, 0, 2, 8];
 fn wanted_calls() -> impl Iterator<Item = libc::c_long> {
     let calls = [
         libc::SYS_socket,
-        libc::SYS_socketpair,
         libc::SYS_bind,
         libc::SYS_listen,
         libc::SYS_connect,

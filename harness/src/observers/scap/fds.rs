@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::history::{SyscallPhase, Tuple};
 
 /// The sockets of the processes that are followed, as far as they are known: a descriptor that came by other ways (SCM_RIGHTS,
-/// fcntl) is not.
+/// fcntl, socketpair) is not.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     processes: HashMap<u32, HashMap<i32, Socket>>,
@@ -68,10 +68,6 @@ impl Table {
             "connect" if result == EINPROGRESS => self.connected(tgid, fd, call),
             _ if result < 0 => {}
             "socket" => self.seed(tgid, result as i32, Socket::default()),
-            "socketpair" => {
-                self.seed(tgid, fd, Socket::default());
-                self.seed(tgid, call.argument.unwrap_or(-1) as i32, Socket::default());
-            }
             "bind" => self.change(tgid, fd, |socket| {
                 // The kernel chooses another for port 0.
                 socket.local = call.address.filter(|address| address.port() != 0);

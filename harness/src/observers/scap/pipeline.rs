@@ -43,6 +43,10 @@ pub(super) struct Pipeline {
     pub(super) garbage: u64,
     /// CPUs that came or went.
     pub(super) hotplugs: u64,
+    /// Whether the module may have lost a clone.
+    pub(super) births_lost: bool,
+    /// Calls of threads of which nobody knows whose they were.
+    pub(super) strangers: u64,
     lie: Option<Lie>,
     lies: u64,
 }
@@ -69,6 +73,8 @@ impl Pipeline {
             since: None,
             garbage: 0,
             hotplugs: 0,
+            births_lost: false,
+            strangers: 0,
             lie,
             lies: 0,
         }
@@ -194,6 +200,9 @@ impl Pipeline {
     }
 
     fn called(&mut self, tid: u32, mut call: Call) -> Option<Syscall> {
+        if !self.tree.knows(tid) {
+            self.look_up(tid);
+        }
         let process = self.tree.wanted(tid)?;
         let tgid = process.tgid.0;
         if call.phase == SyscallPhase::Enter {
@@ -208,8 +217,7 @@ impl Pipeline {
         let given = ["bind", "connect"].contains(&call.name);
         let known = call.fd.filter(|_| !given).and_then(|fd| self.fds.get(tgid, fd));
         self.fds.take(tgid, &call);
-        // Half of a pair is no answer to anything.
-        (call.name != "socketpair").then(|| Syscall {
+        Some(Syscall {
             name: call.name.into(),
             phase: call.phase,
             fd: call.fd.unwrap_or(-1),
@@ -218,6 +226,21 @@ impl Pipeline {
             tuple: call.tuple,
             process,
         })
+    }
+
+    /// A thread whose making was not told: API 1 loses a clone3 whose arguments are not in memory, and the kernel starts processes
+    /// itself.
+    fn look_up(&mut self, tid: u32) {
+        match procfs::origin(tid) {
+            Some((tgid, parent, comm)) => {
+                if let Some(born) = self.tree.found(tid, tgid, parent, &comm) {
+                    self.fds.forked(born.parent, born.child);
+                }
+            }
+            // It is gone. When no clone was lost, it was none of those that are followed.
+            None if self.births_lost => self.strangers += 1,
+            None => {}
+        }
     }
 
     /// The truth, unless a negative control asks for something else.

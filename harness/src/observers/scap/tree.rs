@@ -61,6 +61,17 @@ impl Tree {
         }
     }
 
+    /// Whether a thread is known at all.
+    pub(super) fn knows(&self, tid: u32) -> bool {
+        self.threads.contains_key(&tid)
+    }
+
+    /// A thread whose making was not told, as /proc shows it; returns its process, if that is followed from now on.
+    pub(super) fn found(&mut self, tid: u32, tgid: u32, parent: u32, comm: &str) -> Option<Born> {
+        self.seed(tid, tgid, comm);
+        self.born(parent, tgid)
+    }
+
     /// The processes that are followed themselves.
     pub(super) fn followed(&self) -> impl Iterator<Item = u32> {
         self.followed.iter().filter(|(_, how)| **how == Follow::All).map(|(tgid, _)| *tgid)
@@ -97,6 +108,10 @@ impl Tree {
             }
             1.. => {
                 let child = result as u32;
+                if let Some(known) = self.threads.get(&child) {
+                    // It has spoken for itself; the flags of a clone3 are not always readable.
+                    return if known.tgid == child { self.born(tgid, child) } else { None };
+                }
                 if flags & CLONE_THREAD != 0 {
                     self.seed(child, tgid, &comm);
                     return None;
@@ -194,6 +209,25 @@ mod tests {
         assert_eq!(tree.cloned(20, 20, 0, 50, 0, "other".into()), None);
         assert_eq!(tree.wanted(20), None);
         assert_eq!(tree.exited(99), None);
+    }
+
+    #[test]
+    fn one_who_was_not_announced_is_found_by_its_parent() {
+        let mut tree = tree();
+        assert!(!tree.knows(20));
+        assert_eq!(tree.found(21, 20, 10, "sut"), Some(Born { parent: 10, child: 20 }));
+        assert_eq!(tree.wanted(21).map(|who| who.tgid), Some(Tgid(20)));
+        assert_eq!(tree.found(60, 60, 50, "other"), None);
+        assert!(tree.knows(60) && tree.wanted(60).is_none());
+    }
+
+    #[test]
+    fn a_thread_whose_flags_were_not_readable_is_no_process() {
+        let mut tree = tree();
+        tree.cloned(20, 20, 0, 10, 0, "sut".into());
+        tree.cloned(21, 20, 0, 10, 0, "sut".into());
+        assert_eq!(tree.cloned(20, 20, 21, 10, 0, "sut".into()), None);
+        assert_eq!(tree.wanted(21).map(|who| who.tgid), Some(Tgid(20)));
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub(super) const PROCEXIT: u16 = 186;
 pub(super) const HOTPLUG: u16 = 244;
 
 /// The calls' events of API 1, with which their numbers begin: `_E` is even, `_X` the next.
-pub(super) const CALLS_1: [u16; 10] = [4, 18, 20, 22, 24, 36, 124, 246, 248, 42];
+pub(super) const CALLS_1: [u16; 9] = [4, 18, 20, 22, 24, 36, 124, 246, 248];
 
 /// Every number of an event that API 1 is asked for.
 pub(super) fn wanted_1() -> impl Iterator<Item = u16> {
@@ -146,8 +146,6 @@ fn shape(code: u16) -> Option<Shape> {
         25 => Shape { fd: at(1), argument: at(2), ..exit("listen") },
         36 => Shape { fd: at(0), argument: at(1), ..enter("shutdown", 2) },
         37 => Shape { fd: at(1), argument: at(2), ..exit("shutdown") },
-        42 => enter("socketpair", 3),
-        43 => Shape { fd: at(1), argument: at(2), least: 3, ..exit("socketpair") },
         124 => Shape { fd: at(0), ..enter("dup", 1) },
         125 => exit("dup"),
         246 => enter("accept", 0),

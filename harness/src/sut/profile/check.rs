@@ -12,9 +12,10 @@ type Found = (Place, Flaw);
 
 impl Profile {
     pub(super) fn check(&self) -> Result<(), Found> {
-        if self.processes.is_empty() {
+        if self.processes.is_empty() && self.capture.is_none() {
             return Err((vec![], Flaw::NoProcess));
         }
+        self.check_capture()?;
         if let Some(key) = self.quick.keys().find(|key| !self.settings.contains_key(*key)) {
             let flaw = Flaw::NoSetting { key: key.clone(), known: names(&self.settings) };
             return Err((vec!["quick".into(), key.into()], flaw));
@@ -43,6 +44,21 @@ impl Profile {
             }
             None => Ok(()),
         }
+    }
+
+    fn check_capture(&self) -> Result<(), Found> {
+        let Some(spec) = &self.capture else { return Ok(()) };
+        if spec.command.is_empty() {
+            return Err((vec!["capture".into(), "command".into()], Flaw::NoCommand { process: "capture".into() }));
+        }
+        let template = Template::new(self, Path::new(""));
+        for (at, text) in spec.command.iter().enumerate() {
+            if let Err(why) = template.fill(text) {
+                let flaw = Flaw::Template { process: "capture".into(), part: "command".into(), why: why.to_string() };
+                return Err((vec!["capture".into(), "command".into(), Step::Index(at)], flaw));
+            }
+        }
+        Ok(())
     }
 
     fn check_process(&self, spec: &ProcessSpec) -> Result<(), Found> {

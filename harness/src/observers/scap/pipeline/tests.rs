@@ -98,6 +98,25 @@ fn children_are_followed_from_their_first_call_to_their_end() {
 }
 
 #[test]
+fn a_thread_that_nobody_announced_is_looked_up_or_counted() {
+    let mut pipeline = pipeline(None);
+    let own = std::process::id();
+    pipeline.tree.follow(&Focus::Children { parent: std::os::unix::process::parent_id() });
+    pipeline.take(0, &close(5000, own.into(), 3));
+    assert_eq!(calls(&mut pipeline, 20_000), [(5050, 3, 0)], "this process is a child of its parent");
+    let gone = u64::from(u32::MAX);
+    pipeline.take(0, &close(6000, gone, 3));
+    assert_eq!(
+        (calls(&mut pipeline, 20_000).len(), pipeline.strangers),
+        (0, 0),
+        "no clone was lost: it is none of ours"
+    );
+    pipeline.births_lost = true;
+    pipeline.take(0, &close(7000, gone, 3));
+    assert_eq!((calls(&mut pipeline, 20_000).len(), pipeline.strangers), (0, 1));
+}
+
+#[test]
 fn sentinels_are_counted_by_ring_and_not_recorded() {
     let mut pipeline = pipeline(None);
     let sentinel = |number: i32| event(OFFSET, FENCE.into(), 24, &[&5_i64.to_le_bytes(), &number.to_le_bytes()]);

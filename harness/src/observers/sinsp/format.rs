@@ -1,0 +1,160 @@
+//! What a line of each program means.
+
+use serde_json::Value;
+
+use crate::history::SinspFormat;
+
+/// Closes of descriptors from this number on are sentinels: nobody has such a descriptor (`kmod/sinsp-events`).
+pub(super) const SENTINELS: u64 = 0x5057_0000;
+/// How many numbers there are; the last is the program's own.
+pub(super) const NUMBERS: u64 = 0xffff;
+
+/// The form that our own program prints.
+const FORM: u64 = 2;
+/// Versions of the driver's interface whose events are known: 1 as Debian 12 has it, 8 as sid has it, and what lies between.
+const API: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// A line, understood.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line {
+    /// Of our own program: what it and the driver are.
+    Start { api: Option<String>, library: Option<String>, unknown: Option<String> },
+    /// An event; when it happened, in ns of CLOCK_REALTIME.
+    Event { value: Value, realtime: Option<u64> },
+    /// A sentinel.
+    Sentinel { number: u64, cpu: u32, drops: Option<u64>, read: Option<u64> },
+    /// The last one.
+    End { complete: Option<bool>, drops: Option<u64> },
+    /// For people.
+    Remark(String),
+    /// Nothing that the program should print, and why not.
+    Garbage(String),
+}
+
+/// Understands a line of a format.
+pub(super) fn parse(format: SinspFormat, text: &[u8]) -> Line {
+    let Ok(text) = std::str::from_utf8(text) else { return Line::Garbage("it is not text (UTF-8)".into()) };
+    if !text.starts_with('{') {
+        // Statistics and notes stand between the events of these programs.
+        return match format {
+            SinspFormat::Sysdig | SinspFormat::SinspExample => Line::Remark(text.into()),
+            SinspFormat::SinspEvents if text.starts_with("-- ") => Line::Remark(text.into()),
+            SinspFormat::SinspEvents => Line::Garbage("it is no JSON object".into()),
+        };
+    }
+    match serde_json::from_str::<Value>(text) {
+        Err(error) => Line::Garbage(format!("it is no JSON: {error}")),
+        Ok(value) => match format {
+            SinspFormat::SinspEvents => own(value),
+            SinspFormat::Sysdig => sysdig(value),
+            SinspFormat::SinspExample => Line::Event { realtime: number(&value, "evt.time"), value },
+        },
+    }
+}
+
+fn number(value: &Value, key: &str) -> Option<u64> {
+    value.get(key)?.as_u64()
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    Some(value.get(key)?.as_str()?.to_owned())
+}
+
+fn own(value: Value) -> Line {
+    let drops = number(&value, "drops");
+    match value.get("type").and_then(Value::as_str) {
+        Some("event") => Line::Event { realtime: number(&value, "ts"), value },
+        Some("start") => {
+            let api = text(&value, "api");
+            let unknown = match (number(&value, "form"), api.as_deref().map(major)) {
+                (Some(FORM), Some(Some(major))) if API.contains(&major) => None,
+                (Some(FORM), None) => Some("the program does not tell the driver's interface".to_owned()),
+                (Some(FORM), Some(_)) => Some(format!(
+                    "the driver's interface is API {}; known are {} to {}",
+                    api.as_deref().unwrap_or_default(),
+                    API.start(),
+                    API.end()
+                )),
+                (form, _) => {
+                    let form = form.map_or("none".to_owned(), |form| form.to_string());
+                    Some(format!(
+                        "the program prints form {form}; known is {FORM}: `cargo xtask kmod events` builds it"
+                    ))
+                }
+            };
+            Line::Start { api, library: text(&value, "library"), unknown }
+        }
+        Some("fence") => match (number(&value, "number"), number(&value, "cpu")) {
+            (Some(number_of), Some(cpu)) => {
+                Line::Sentinel { number: number_of, cpu: cpu as u32, drops, read: number(&value, "read") }
+            }
+            _ => Line::Garbage("it is a fence without a number or a CPU".into()),
+        },
+        Some("end") => Line::End { complete: value.get("complete").and_then(Value::as_bool), drops },
+        Some(other) => Line::Garbage(format!("there is no line of type `{other}`")),
+        None => Line::Garbage("it has no type".into()),
+    }
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
+}
+
+fn sysdig(value: Value) -> Line {
+    let realtime = number(&value, "evt.outputtime").or_else(|| number(&value, "evt.rawtime"));
+    let info = value.get("evt.info").and_then(Value::as_str).unwrap_or_default();
+    let is_close = value.get("evt.type").and_then(Value::as_str) == Some("close");
+    let fd = info.split_once("fd=").and_then(|(_, rest)| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+        digits.parse::<u64>().ok()
+    });
+    match (fd, number(&value, "evt.cpu")) {
+        (Some(fd), Some(cpu)) if is_close && (SENTINELS..SENTINELS + NUMBERS).contains(&fd) => {
+            Line::Sentinel { number: fd - SENTINELS, cpu: cpu as u32, drops: None, read: None }
+        }
+        _ => Line::Event { value, realtime },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_our_own_program() {
+        let parse = |text: &str| super::parse(SinspFormat::SinspEvents, text.as_bytes());
+        let start = r#"{"type":"start","form":2,"library":"0.23.2-6","api":"8.0.4","schema":"4.1.0","pid":7}"#;
+        let (api, library) = (Some("8.0.4".into()), Some("0.23.2-6".into()));
+        assert_eq!(parse(start), Line::Start { api, library, unknown: None });
+        let newer = parse(&start.replace("8.0.4", "99.0.0"));
+        assert!(
+            matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0; known are 1 to 10"))
+        );
+        let form = parse(&start.replace("\"form\":2", "\"form\":3"));
+        assert!(matches!(form, Line::Start { unknown: Some(why), .. } if why.contains("form 3; known is 2")));
+        let fence = r#"{"type":"fence","number":5,"cpu":1,"read":10,"printed":2,"drops":0}"#;
+        assert_eq!(parse(fence), Line::Sentinel { number: 5, cpu: 1, drops: Some(0), read: Some(10) });
+        assert_eq!(
+            parse(r#"{"type":"end","complete":true,"drops":3}"#),
+            Line::End { complete: Some(true), drops: Some(3) }
+        );
+        assert!(matches!(parse(r#"{"type":"event","ts":17}"#), Line::Event { realtime: Some(17), .. }));
+        assert_eq!(parse("-- a note"), Line::Remark("-- a note".into()));
+        for garbage in ["", "x", "{", "{}", r#"{"type":"tale"}"#, r#"{"type":"fence"}"#, "{\"type\":\"event\""] {
+            assert!(matches!(parse(garbage), Line::Garbage(_)), "{garbage}");
+        }
+        assert!(matches!(super::parse(SinspFormat::SinspEvents, b"\xff\xfe"), Line::Garbage(_)));
+    }
+
+    #[test]
+    fn lines_of_sysdig() {
+        let parse = |text: &str| super::parse(SinspFormat::Sysdig, text.as_bytes());
+        let close = |fd: u64| {
+            format!(r#"{{"evt.cpu":1,"evt.dir":">","evt.info":"fd={fd} ","evt.outputtime":9,"evt.type":"close"}}"#)
+        };
+        let sentinel = Line::Sentinel { number: 3, cpu: 1, drops: None, read: None };
+        assert_eq!(parse(&close(0x5057_0003)), sentinel);
+        assert!(matches!(parse(&close(3)), Line::Event { realtime: Some(9), .. }));
+        assert!(matches!(parse("Events detected: 3"), Line::Remark(_)));
+    }
+}

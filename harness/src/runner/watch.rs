@@ -1,0 +1,29 @@
+//! Everybody who watches a group of cases: the run's own observer, and the group's witness.
+
+use crate::observers::{Observer, ObserverError};
+
+/// Who watches.
+pub(super) struct Watch<'a> {
+    /// The run's own observer.
+    pub(super) own: &'a mut dyn Observer,
+    /// The group's witness, when it has one.
+    pub(super) witness: Option<Box<dyn Observer>>,
+}
+
+impl Watch<'_> {
+    /// Returns when everything that happened before is in the history, from both. A death of the witness is a record there, and
+    /// the run goes on without it.
+    pub(super) fn fence(&mut self) -> Result<(), ObserverError> {
+        if let Some(witness) = &mut self.witness
+            && let Err(error) = witness.fence()
+        {
+            tracing::warn!(%error, "{} could not be fenced", witness.describe());
+        }
+        self.own.fence()
+    }
+
+    /// Ends the witness; the run's own observer goes on.
+    pub(super) fn end(&mut self) -> Result<(), ObserverError> {
+        self.witness.take().map_or(Ok(()), Observer::stop)
+    }
+}

@@ -1,0 +1,6 @@
+//! The sinsp observer, its validator and its checks, without a module: on streams that were recorded of both drivers, and on
+//! programs that misbehave.
+
+mod lies;
+mod programs;
+mod recorded;

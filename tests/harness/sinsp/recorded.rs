@@ -1,0 +1,102 @@
+//! Runs of the sinsp suite that were recorded in a VM, ten cases each, judged again with another stream in their place.
+
+use std::io::Cursor;
+
+use portwitness::checks::{self, Judgement};
+use portwitness::clock::{Alignment, Reading};
+use portwitness::history::{Event, History, Record, RunInfo, SinspFormat, SinspSaid, Source};
+use portwitness::observers::sinsp::{Schema, Translator};
+use reference_sinsp::{Fault, Liar};
+use serde_json::json;
+
+/// The schema that the suite has.
+pub(crate) const SCHEMA: &str = include_str!("../../sinsp/schema/sinsp-events.json");
+
+/// Debian 12's driver of 2022, and sid's.
+pub(crate) const RUNS: [(&str, &[u8]); 2] =
+    [("API 1", include_bytes!("api-1.jsonl.zst")), ("API 8", include_bytes!("api-8.jsonl.zst"))];
+
+pub(crate) fn load(packed: &[u8]) -> (RunInfo, Vec<Record>) {
+    let text = String::from_utf8(zstd::decode_all(Cursor::new(packed)).unwrap()).unwrap();
+    let mut lines = text.lines();
+    let run: RunInfo = serde_json::from_str(lines.next().unwrap()).unwrap();
+    (run, lines.map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// The run with its stream told anew, by a liar or not, and read as if it came from a program.
+pub(crate) fn told(run: &RunInfo, records: &[Record], fault: Option<Fault>) -> History {
+    let offset = &run.realtime;
+    let realtime = (offset.at.0 + offset.uncertainty_ns / 2).wrapping_add_signed(offset.offset_ns);
+    let reading = Reading { before: offset.at.0, realtime, after: offset.at.0 + offset.uncertainty_ns };
+    let schema = Schema::parse(SCHEMA).unwrap();
+    let translator = Translator::aligned(SinspFormat::SinspEvents, schema, Alignment::new(reading));
+    let mut liar = Liar::new(fault);
+    let mut all = Vec::new();
+    for record in records {
+        let Some(line) = line_of(record) else {
+            all.push(record.clone());
+            continue;
+        };
+        for line in liar.tell(&line).0 {
+            let event = Event::Sinsp(translator.said(line.as_bytes()));
+            all.push(Record { at: record.at, uncertainty_ns: 0, source: Source::Sinsp, event });
+        }
+    }
+    History::new(run.clone(), all)
+}
+
+/// The line that a record was read from.
+fn line_of(record: &Record) -> Option<String> {
+    match &record.event {
+        Event::Sinsp(SinspSaid::Event(event)) => Some(event.line.to_string()),
+        Event::Sinsp(SinspSaid::Sentinel { number, cpu, drops, read }) => {
+            let line = json!({"type": "fence", "number": number, "cpu": cpu, "drops": drops, "read": read});
+            Some(line.to_string())
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn judged(history: &History) -> Judgement {
+    checks::judge(history)
+}
+
+#[test]
+fn recorded_streams_of_both_drivers_pass() {
+    for (name, packed) in RUNS {
+        let (run, records) = load(packed);
+        for history in [History::new(run.clone(), records.clone()), told(&run, &records, None)] {
+            let judgement = judged(&history);
+            assert_eq!(judgement.cases.len(), 10, "{name}");
+            for case in &judgement.cases {
+                assert!(case.verdict.passed(), "{name} {}: {}", case.planned.case, case.verdict);
+                assert!(case.checks.len() >= 9, "{name} {}: {:?}", case.planned.case, case.checks);
+            }
+        }
+    }
+}
+
+/// Which records are left out.
+type Picks = fn(&Event) -> bool;
+
+#[test]
+fn without_the_statement_or_the_stream_nothing_is_judged() {
+    for (name, packed) in RUNS {
+        let (run, records) = load(packed);
+        let without = |drop: Picks| {
+            let left = records.iter().filter(|record| !drop(&record.event)).cloned().collect();
+            judged(&History::new(run.clone(), left))
+        };
+        let all: [(&str, Picks); 4] = [
+            ("statement", |event| matches!(event, Event::Stated(_))),
+            ("fence", |event| matches!(event, Event::Sinsp(SinspSaid::Fenced { .. }))),
+            ("beginning", |event| matches!(event, Event::Sinsp(SinspSaid::Started(_)))),
+            ("whole stream", |event| matches!(event, Event::Sinsp(_))),
+        ];
+        for (what, drop) in all {
+            for case in without(drop).cases {
+                assert_eq!(case.verdict.word(), "unknown", "{name} without its {what}: {}", case.verdict);
+            }
+        }
+    }
+}

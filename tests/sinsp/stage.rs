@@ -1,0 +1,178 @@
+//! Where the cases play: the capture that a profile describes, and the traffic program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use portwitness::case::{Context, Step, Witness, step};
+use portwitness::history::{Event, Recorder, SinspFormat, Source, Statement};
+use portwitness::observers::sinsp::{SinspObserver, SinspSettings};
+use portwitness::observers::{Observer, ObserverError};
+use portwitness::sut::profile::{CaptureSpec, StopSignal};
+use portwitness::sut::{Profile, ProfileError, guardian};
+use portwitness_kmod::{Scap, Status};
+use rustix::process::Signal;
+use tokio::process::Command;
+
+/// What is captured unless a case says otherwise: the calls of the traffic program that it states.
+pub(crate) const OWN_CALLS: &str = "proc.name startswith traffic and evt.type in (socket, socketpair, bind, listen, connect, \
+                                    accept, accept4, close, shutdown, sendto, recvfrom, dup, dup2, dup3, clone, fork, vfork, \
+                                    execve, procexit)";
+
+/// The capture and the traffic program of a profile.
+pub(crate) struct Stage {
+    spec: CaptureSpec,
+    command: Vec<String>,
+    traffic: PathBuf,
+}
+
+impl Stage {
+    pub(crate) fn of(profile: &Profile) -> Result<Self, ProfileError> {
+        let Some(spec) = profile.capture.clone() else {
+            let (name, known) =
+                (profile.name.clone(), "none of it: the suite sinsp tests the program of this table".into());
+            return Err(ProfileError::Missing { name, what: "table", key: "capture".into(), known });
+        };
+        let nowhere = Path::new("");
+        let command = spec.command.iter().map(|part| profile.fill(part, nowhere)).collect::<Result<_, _>>()?;
+        let traffic = profile.fill("${bin}/traffic", nowhere)?.into();
+        Ok(Self { spec, command, traffic })
+    }
+
+    /// Captures what a filter selects.
+    pub(crate) fn witness(self: &Arc<Self>, filter: &str) -> Witness {
+        let (stage, filter) = (Arc::clone(self), filter.to_owned());
+        Arc::new(move |recorder| Ok(Box::new(stage.capture(recorder, &filter)?) as Box<dyn Observer>))
+    }
+
+    /// The same, beginning now.
+    pub(crate) fn capture(&self, recorder: &Recorder, filter: &str) -> Result<SinspObserver, ObserverError> {
+        let api = if self.spec.module { Some(module_api()?) } else { None };
+        let settings = SinspSettings {
+            command: self.command.clone(),
+            filter: filter.into(),
+            sentinels: self.spec.sentinels.clone(),
+            format: self.spec.format,
+            schema: schema(self.spec.format).into(),
+            api,
+            environment: Self::environment().into(),
+            folder: std::env::temp_dir(),
+            ready_within: Duration::from_millis(self.spec.ready_deadline_ms),
+            fence_within: Duration::from_millis(self.spec.fence_deadline_ms),
+            stop: signal(self.spec.stop.signal),
+            stop_within: Duration::from_millis(self.spec.stop.deadline_ms),
+        };
+        SinspObserver::start(recorder, settings)
+    }
+
+    /// The program that captures, as processes show it.
+    pub(crate) fn program(&self) -> &str {
+        &self.command[0]
+    }
+
+    /// The traffic program.
+    pub(crate) fn traffic(&self) -> &Path {
+        &self.traffic
+    }
+
+    /// What every process of the run has in its environment.
+    pub(crate) fn environment() -> [(String, String); 1] {
+        [(guardian::MARK.into(), guardian::mark().into())]
+    }
+
+    /// The traffic program plays one of its scenarios.
+    pub(crate) fn plays(self: &Arc<Self>, scenario: &'static str) -> Step {
+        let stage = Arc::clone(self);
+        step(move |context| {
+            let stage = Arc::clone(&stage);
+            async move { stage.play(&context, &["play", scenario]).await }
+        })
+    }
+
+    /// Runs the traffic program with these arguments, and records what it states.
+    pub(crate) async fn play(&self, context: &Context, arguments: &[&str]) -> anyhow::Result<()> {
+        let place = Place::new()?;
+        let mut command = Command::new(&self.traffic);
+        command.args(arguments).current_dir(&place.0).envs(Self::environment());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let output = command.output().await.with_context(|| format!("{} could not be run", self.traffic.display()))?;
+        record(&output, context)
+    }
+}
+
+/// Records what the traffic program stated.
+pub(crate) fn record(output: &Output, context: &Context) -> anyhow::Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let statement: Statement = serde_json::from_str(line).with_context(|| format!("it stated `{line}`"))?;
+        context.recorder.record(Source::Client, Event::Stated(Box::new(statement)));
+    }
+    ensure!(output.status.success(), "the traffic program failed ({}): {}", output.status, said.trim_end());
+    Ok(())
+}
+
+/// A folder of a case's own, gone when it is over.
+pub(crate) struct Place(pub(crate) PathBuf);
+
+impl Place {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("portwitness-traffic-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("could not remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// The interface of the module that is loaded.
+fn module_api() -> Result<String, ObserverError> {
+    let lacking = |lacks: String, way_out: &str| ObserverError::Lacking {
+        observer: "sinsp".into(),
+        lacks,
+        way_out: way_out.into(),
+    };
+    match Scap::default().status() {
+        Status::Absent => Err(lacking(
+            "the scap module is not loaded".into(),
+            "in a VM with everything that it takes: `cargo xtask run --vm --kernel 6.1 sinsp`; or, as root on a kernel that takes \
+             modules: `cargo xtask kmod load`",
+        )),
+        Status::Loaded { versions: Err(why), version, .. } => Err(lacking(
+            format!("the scap module {version} does not tell its interface: {why}"),
+            "is /dev/scap0 there, and may this process open it? At most five may read at once",
+        )),
+        Status::Loaded { versions: Ok(versions), version, .. } if !versions.is_known() => Err(lacking(
+            format!("the scap module {version} speaks {versions}, which is not known"),
+            "unload it, and load one of a known version: `cargo xtask kmod load --driver bookworm` or `--driver sid`",
+        )),
+        Status::Loaded { versions: Ok(versions), .. } => Ok(versions.api.to_string()),
+    }
+}
+
+fn schema(format: SinspFormat) -> &'static str {
+    match format {
+        SinspFormat::SinspEvents => include_str!("schema/sinsp-events.json"),
+        SinspFormat::Sysdig => include_str!("schema/sysdig.json"),
+        SinspFormat::SinspExample => include_str!("schema/sinsp-example.json"),
+    }
+}
+
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Hup => Signal::HUP,
+    }
+}
