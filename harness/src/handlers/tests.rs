@@ -1,3 +1,5 @@
+//! Handlers against servers of ours: what they tell, and how they end.
+
 #![allow(clippy::unwrap_used)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! Dialogues that are read, refused by their place, and played.
+
 #![allow(clippy::unwrap_used)]
 use std::io::{Read, Write};
 use std::net::TcpListener;

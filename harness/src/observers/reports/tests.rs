@@ -1,3 +1,5 @@
+//! Reports over real sockets, and places that cannot be had.
+
 #![allow(clippy::unwrap_used)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
