@@ -46,7 +46,12 @@ fn settings(command: &[&str]) -> SinspSettings {
 
 /// Starts a shell script that begins with the words of a program which captures, and with the sentinels of the first fences.
 fn start(recorder: &Recorder, fences: u32, then: &str) -> Result<SinspObserver, ObserverError> {
-    let mut script = format!("echo '{START}'\n");
+    start_after("", recorder, fences, then)
+}
+
+/// The same, after what has to be so before its first word is read.
+fn start_after(first: &str, recorder: &Recorder, fences: u32, then: &str) -> Result<SinspObserver, ObserverError> {
+    let mut script = format!("{first}\necho '{START}'\n");
     for number in 0..=fences {
         for cpu in 0..64 {
             script +=
@@ -146,7 +151,7 @@ fn a_program_that_closes_its_output_is_told_and_ended() {
 #[test]
 fn a_program_that_does_not_end_is_killed() {
     let recorder = recorder();
-    let observer = start(&recorder, 0, "trap '' INT; while :; do sleep 1; done").unwrap();
+    let observer = start_after("trap '' INT", &recorder, 0, "while :; do sleep 1; done").unwrap();
     let began = Instant::now();
     Box::new(observer).stop().unwrap();
     let (how, asked) = gone(&recorder);

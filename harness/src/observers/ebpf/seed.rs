@@ -26,7 +26,7 @@ pub(super) fn seed(reader: &mut Reader, loaded: &mut Loaded, scope: &Scope, port
     let mut readings = Vec::new();
     let (at, seeds) = loop {
         let at = Timestamp::now();
-        let listening = listeners(loaded, scope.netns, ports)?;
+        let listening = procfs::listeners(scope.netns, ports)?;
         reader.drain(|records| seen.extend(records));
         let earlier = seen.iter().take_while(|record| record.at < at);
         let seeds = without_opened(listening, earlier);
@@ -38,6 +38,7 @@ pub(super) fn seed(reader: &mut Reader, loaded: &mut Loaded, scope: &Scope, port
             break (at, in_all(readings));
         }
     };
+    let seeds = with_owners(loaded, seeds);
     let mut seen = seen.into_iter().peekable();
     while let Some(record) = seen.next_if(|record| record.at < at) {
         scope.recorder.append(record);
@@ -49,24 +50,26 @@ pub(super) fn seed(reader: &mut Reader, loaded: &mut Loaded, scope: &Scope, port
     Ok(())
 }
 
-/// What listens, with an owner where the kernel can be asked for it; /proc is not: to find an owner there touches the
-/// descriptors of every process.
-fn listeners(loaded: &mut Loaded, netns: u32, ports: &PortFilter) -> io::Result<Vec<Listening>> {
-    let listening = procfs::listeners(netns, ports)?;
-    let asked = loaded.holders(&listening.iter().map(|(inode, _)| *inode).collect());
+/// A socket that listens, by its inode number.
+type Seed = (u64, Listening);
+
+/// With an owner where the kernel can be asked for it; /proc is not: to find an owner there touches the descriptors of every
+/// process.
+fn with_owners(loaded: &mut Loaded, seeds: Vec<Seed>) -> Vec<Listening> {
+    let asked = loaded.holders(&seeds.iter().map(|(inode, _)| *inode).collect());
     let owners = asked.unwrap_or_else(|why| {
         tracing::debug!("who holds what listens already cannot be told: {why}");
         HashMap::new()
     });
-    let with_owner = |(inode, seed): (u64, Listening)| {
+    let with_owner = |(inode, seed): Seed| {
         let process = owners.get(&inode).map(|it| process_of(it.tgid, it.tgid, &it.comm));
         Listening { process, ..seed }
     };
-    Ok(listening.into_iter().map(with_owner).collect())
+    seeds.into_iter().map(with_owner).collect()
 }
 
 /// Leaves out a seed for every socket that opened, and did not close again, in `earlier`.
-fn without_opened<'a>(listening: Vec<Listening>, earlier: impl Iterator<Item = &'a Record>) -> Vec<Listening> {
+fn without_opened<'a>(listening: Vec<Seed>, earlier: impl Iterator<Item = &'a Record>) -> Vec<Seed> {
     let mut open = HashMap::new();
     for change in earlier.filter_map(edge) {
         if change.to == TcpState::Listen {
@@ -76,7 +79,7 @@ fn without_opened<'a>(listening: Vec<Listening>, earlier: impl Iterator<Item = &
         }
     }
     let mut opened: Vec<Endpoint> = open.into_values().collect();
-    let is_seed = |seed: &Listening| match opened.iter().position(|local| *local == seed.local) {
+    let is_seed = |(_, seed): &Seed| match opened.iter().position(|local| *local == seed.local) {
         Some(known) => {
             opened.swap_remove(known);
             false
@@ -86,14 +89,12 @@ fn without_opened<'a>(listening: Vec<Listening>, earlier: impl Iterator<Item = &
     listening.into_iter().filter(is_seed).collect()
 }
 
-/// What the last reading shares with each other one: a socket that opened during a reading is in that one at most.
-fn in_all(mut readings: Vec<Vec<Listening>>) -> Vec<Listening> {
+/// What the last reading shares with each other one. Sockets that open and close at one address all the time are others in each
+/// reading, by their inode numbers: the kernel counts these up (fs/inode.c, get_next_ino).
+fn in_all(mut readings: Vec<Vec<Seed>>) -> Vec<Seed> {
     let mut last = readings.pop().unwrap_or_default();
-    for mut reading in readings {
-        last.retain(|seed| {
-            let known = reading.iter().position(|other| other.local == seed.local);
-            known.map(|known| reading.swap_remove(known)).is_some()
-        });
+    for reading in readings {
+        last.retain(|(inode, seed)| reading.iter().any(|(other, same)| other == inode && same.local == seed.local));
     }
     last
 }
@@ -116,8 +117,8 @@ mod tests {
     use crate::endpoint::SocketId;
     use crate::history::Process;
 
-    fn listening(local: &str) -> Listening {
-        Listening { local: local.parse().unwrap(), netns: 1, ipv6_only: false, process: None }
+    fn listening(inode: u64, local: &str) -> Seed {
+        (inode, Listening { local: local.parse().unwrap(), netns: 1, ipv6_only: false, process: None })
     }
 
     fn change(socket: u64, local: &str, opens: bool) -> Record {
@@ -138,25 +139,25 @@ mod tests {
 
     #[test]
     fn what_opened_meanwhile_is_no_seed() {
-        let list = vec![listening("127.0.0.1:1"), listening("127.0.0.1:2"), listening("127.0.0.1:2")];
+        let list = vec![listening(1, "127.0.0.1:1"), listening(2, "127.0.0.1:2"), listening(3, "127.0.0.1:2")];
         let earlier = [change(9, "127.0.0.1:2", true)];
         let seeds = without_opened(list, earlier.iter());
-        assert_eq!(seeds, [listening("127.0.0.1:1"), listening("127.0.0.1:2")]);
+        assert_eq!(seeds, [listening(1, "127.0.0.1:1"), listening(3, "127.0.0.1:2")]);
     }
 
     #[test]
     fn what_opened_and_closed_again_takes_no_seed_away() {
         let earlier = [change(9, "127.0.0.1:2", true), change(9, "127.0.0.1:2", false)];
-        let seeds = without_opened(vec![listening("127.0.0.1:2")], earlier.iter());
-        assert_eq!(seeds, [listening("127.0.0.1:2")]);
+        let seeds = without_opened(vec![listening(2, "127.0.0.1:2")], earlier.iter());
+        assert_eq!(seeds, [listening(2, "127.0.0.1:2")]);
     }
 
     #[test]
     fn what_was_not_in_every_reading_is_no_seed() {
-        let [old, passing] = ["127.0.0.1:1", "127.0.0.1:2"].map(listening);
-        let readings =
-            vec![vec![old.clone(), passing.clone()], vec![old.clone()], vec![passing, old.clone(), old.clone()]];
-        assert_eq!(in_all(readings), [old]);
+        let [old, passing] = [listening(1, "127.0.0.1:1"), listening(2, "127.0.0.1:2")];
+        let again = listening(3, "127.0.0.1:2");
+        let readings = vec![vec![old.clone(), passing], vec![again.clone(), old.clone()], vec![again, old.clone()]];
+        assert_eq!(in_all(readings), [old], "another socket at the same address each time");
         assert_eq!(in_all(Vec::new()), []);
     }
 }
