@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 
 use super::library::Library;
 use crate::debian::{Apt, release};
@@ -20,22 +20,30 @@ const SOURCES: [&str; 3] = ["test.cpp", "util.cpp", "util.h"];
 /// of a checkout where one is named.
 pub(super) fn program(workspace: &Workspace, debian: &str, checkout: Option<&Path>) -> anyhow::Result<PathBuf> {
     let _alone = workspace.lock("kmod-events")?;
+    if let Some(folder) = checkout {
+        sources(folder)?;
+    }
     let library = Library::fetch(workspace, debian)?;
     if checkout.is_some() || !library.has("sinsp-example") {
         let source = match checkout {
             Some(folder) => folder.to_owned(),
             None => fetched(workspace, debian, &library.version)?,
         };
-        let paths = SOURCES.map(|name| source.join(EXAMPLES).join(name));
-        if let Some(missing) = paths.iter().find(|path| !path.exists()) {
-            anyhow::bail!(
-                "{} is not there: this is no source of falcosecurity/libs with its examples",
-                missing.display()
-            );
-        }
-        library.build("sinsp-example", &paths, &["test.cpp", "util.cpp"], &source.display().to_string())?;
+        let from = source.display().to_string();
+        library.build("sinsp-example", &sources(&source)?, &["test.cpp", "util.cpp"], &from)?;
     }
     library.launcher(workspace, "sinsp-example", "cargo xtask kmod example")
+}
+
+/// The files in a folder of sources.
+fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let paths = SOURCES.map(|name| folder.join(EXAMPLES).join(name));
+    match paths.iter().find(|path| !path.exists()) {
+        Some(missing) => {
+            bail!("{} is not there: no source of falcosecurity/libs, or one without examples", missing.display())
+        }
+        None => Ok(paths.to_vec()),
+    }
 }
 
 /// The examples of the package's source, without Debian's patches: none is about them.
@@ -48,12 +56,11 @@ fn fetched(workspace: &Workspace, debian: &str, version: &str) -> anyhow::Result
         return Ok(folder);
     }
     eprintln!("kmod: fetching the source of libsinsp {version} from Debian {debian}");
-    let fetched = Apt::of_sources(workspace, release(debian)?)
+    let archives = Apt::of_sources(workspace, release(debian)?)
         .and_then(|apt| apt.source(&format!("falcosecurity-libs={version}")))
-        .context(
-            "or build it from a checkout of that version: cargo xtask kmod example --driver RELEASE --scap-src DIR",
-        );
-    let archives = fetched?;
+        .map_err(|error| {
+            anyhow!("{error:#}another way: cargo xtask kmod example --scap-src DIR, a checkout of falcosecurity/libs of that version")
+        })?;
     let original = archives.iter().find(|path| path.to_string_lossy().contains(".orig.tar."));
     let original = original.with_context(|| format!("the source of {version} has no .orig.tar"))?;
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

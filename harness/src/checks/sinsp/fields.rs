@@ -39,7 +39,10 @@ fn wanted_flat(name: &str, seen: &Seen<'_>, fields: &serde_json::Map<String, Val
         Some((kind.to_owned(), fd_name.to_owned()))
     };
     match name {
-        "fd.name" => Some(vec![Some(described()?.1)]),
+        "fd.name" => {
+            let tuple = seen.params().into_iter().find(|param| param.name == "tuple");
+            Some([Some(described()?.1)].into_iter().chain(tuple.map(|tuple| Some(tuple.text.into()))).collect())
+        }
         "fd.type" => {
             let kinds = [("4", "ipv4"), ("6", "ipv6"), ("u", "unix"), ("f", "file")];
             let (kind, _) = described()?;

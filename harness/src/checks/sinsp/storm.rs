@@ -57,6 +57,9 @@ impl Storm {
                     as u64
             }
         };
+        if !self.overflows && seen == wanted {
+            return Verdict::Pass;
+        }
         let Some(lost) = losses(slice) else {
             return Verdict::unknown("the program does not tell how many events the driver lost");
         };

@@ -35,11 +35,11 @@ pub(super) enum Line {
 pub(super) fn parse(format: SinspFormat, text: &[u8]) -> Line {
     let Ok(text) = std::str::from_utf8(text) else { return Line::Garbage("it is not text (UTF-8)".into()) };
     if !text.starts_with('{') {
-        // Statistics and notes stand between the events of these programs.
+        // Statistics and notes stand between the events of sinsp-example; those of sysdig go to standard error.
         return match format {
-            SinspFormat::Sysdig | SinspFormat::SinspExample => Line::Remark(text.into()),
+            SinspFormat::SinspExample => Line::Remark(text.into()),
             SinspFormat::SinspEvents if text.starts_with("-- ") => Line::Remark(text.into()),
-            SinspFormat::SinspEvents => Line::Garbage("it is no JSON object".into()),
+            SinspFormat::Sysdig | SinspFormat::SinspEvents => Line::Garbage("it is no JSON object".into()),
         };
     }
     match serde_json::from_str::<Value>(text) {
@@ -181,7 +181,9 @@ mod tests {
         let sentinel = Line::Sentinel { number: 3, cpu: 1, drops: None, read: None };
         assert_eq!(parse(&close(0x5057_0003)), sentinel);
         assert!(matches!(parse(&close(3)), Line::Event { realtime: Some(9), .. }));
-        assert!(matches!(parse("Events detected: 3"), Line::Remark(_)));
+        assert!(matches!(parse("Segmentation fault"), Line::Garbage(_)));
+        let note = b"-- Try to open: 'kmod' engine.";
+        assert!(matches!(super::parse(SinspFormat::SinspExample, note), Line::Remark(_)));
         // With fields of one's own (-p), and as sinsp-example has it.
         let fields = close(0x5057_0003).replace("evt.info", "evt.args");
         assert_eq!(parse(&fields), sentinel);
