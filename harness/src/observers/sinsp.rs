@@ -156,7 +156,7 @@ impl SinspObserver {
         loop {
             let provoked = fence::cpus().and_then(|cpus| self.fences.provoke(FIRST, &cpus, self.settings.fence_within));
             provoked.map_err(unprovoked)?;
-            if self.progress.wait(ASK_AGAIN, |seen| seen.captures) {
+            if self.progress.wait(ASK_AGAIN, |seen| seen.sentinels.contains_key(&FIRST)) {
                 return Ok(());
             }
             if let Some(status) = self.ended() {
@@ -265,7 +265,11 @@ impl Observer for SinspObserver {
             return Ok(());
         }
         // Numbers come again after a long time.
-        self.number = if self.number + 1 == format::NUMBERS { FIRST + 1 } else { self.number + 1 };
+        self.number += 1;
+        if self.number == format::NUMBERS {
+            self.number = FIRST + 1;
+            self.progress.change(|seen| seen.sentinels.clear());
+        }
         let fenced = self.fences.fence(self.number, &*self.progress).map_err(unprovoked)?;
         let Fenced { began, cpus, seen, .. } = fenced;
         self.say(SinspSaid::Fenced { number: self.number, began, cpus, seen });

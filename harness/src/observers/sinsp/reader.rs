@@ -1,5 +1,6 @@
 //! Reads what the program prints, line by line, and appends it to the history.
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufReader, Read};
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,8 @@ pub(super) type Progress = Monitor<Seen>;
 pub(super) struct Seen {
     /// The fence that is waited for.
     pub(super) awaited: Awaited,
-    /// A sentinel of [`FIRST`] has come back.
-    pub(super) captures: bool,
+    /// CPUs from which the sentinels of a fence came back, by its number.
+    pub(super) sentinels: HashMap<u64, BTreeSet<u32>>,
     /// Versions of driver and library, and what is remarkable about them.
     pub(super) versions: Option<Versions>,
     /// The program has said its last word.
@@ -44,9 +45,21 @@ pub(super) struct Versions {
     pub(super) unknown: Option<String>,
 }
 
+impl Seen {
+    /// Those that came back already count for the fence that is waited for.
+    fn count(&mut self) {
+        let came = self.sentinels.get(&self.awaited.number);
+        came.into_iter().flatten().for_each(|cpu| self.awaited.came(*cpu));
+    }
+}
+
 impl TakesSentinels for Progress {
     fn awaited<R>(&self, change: impl FnOnce(&mut Awaited) -> R) -> R {
-        self.change(|seen| change(&mut seen.awaited))
+        self.change(|seen| {
+            let result = change(&mut seen.awaited);
+            seen.count();
+            result
+        })
     }
 
     /// The program reads when it likes.
@@ -155,10 +168,8 @@ fn take(line: RawLine, recorder: &Recorder, translator: &Translator, progress: &
     // Only now: whoever waits for it finds it in the history.
     progress.change(|seen| match said {
         SinspSaid::Sentinel { number, cpu, .. } => {
-            seen.captures |= number == FIRST;
-            if number == seen.awaited.number {
-                seen.awaited.came(cpu);
-            }
+            seen.sentinels.entry(number).or_default().insert(cpu);
+            seen.count();
         }
         SinspSaid::Ended { .. } => seen.ended = true,
         _ => seen.versions = versions.or(seen.versions.take()),
