@@ -63,6 +63,8 @@ pub enum Lie {
     WrongResult,
     /// Every other accept is left out.
     MissingEvent,
+    /// Every other accept has a wrong port of the other end.
+    WrongTuple,
 }
 
 /// Watches through the scap module.
