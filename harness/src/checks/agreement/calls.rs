@@ -27,10 +27,10 @@ impl Call<'_> {
         ["close", "dup"].contains(&self.class)
     }
 
-    /// Whether two accounts can be of the same call, as far as names and descriptors go.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    /// Whether two accounts can be of the same call, as far as names, descriptors and results go.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         let fds = [self.call.fd, other.call.fd];
-        self.class == other.class && (fds[0] == fds[1] || fds.contains(&-1))
+        self.class == other.class && self.result == other.result && (fds[0] == fds[1] || fds.contains(&-1))
     }
 }
 

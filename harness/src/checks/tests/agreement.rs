@@ -274,6 +274,21 @@ fn a_clock_that_is_off_is_found_in_busy_threads_and_in_idle_ones() {
 }
 
 #[test]
+fn a_clock_that_is_off_does_not_make_one_call_of_two() {
+    // API 8 tells no entries: the second accept, the last call for long, could be what scap tells of the first.
+    let mut calls = vec![made("accept4", 3, 7, 1_000_000), made("accept4", 3, -11, 1_009_000)];
+    calls.push(made("shutdown", 7, 0, 4_000_000));
+    let mut story = told(&calls, &[]);
+    let late = calls.iter().map(|call| Made { late: 50_000_000, ..call.clone() });
+    story.records.extend(late.map(|call| call.theirs()[1].clone()));
+    says(
+        &judged(story),
+        "fail",
+        "the times of one call are 50.000 ms apart, and other calls of the thread lie between",
+    );
+}
+
+#[test]
 fn one_time_that_cannot_be_is_named() {
     let mut theirs = served();
     theirs[4].held_up = 700_005_000;
