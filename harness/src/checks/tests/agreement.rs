@@ -246,7 +246,7 @@ fn what_a_close_range_closed_rests_on_ebpf_alone_and_is_counted() {
         story.at(6000, source, Event::Fence { began: Timestamp(6_000_100_000), cpus: 2, seen: 2 });
     }
     let history = History::new(run(), story.records);
-    let agreed = agreement::compare(&Slice::of(&history, &case()).unwrap()).unwrap();
+    let agreed = agreement::compare(&Slice::of(&history, &case()).expect("a case")).expect("they agree");
     assert_eq!((agreed.calls, agreed.ends, agreed.alone), (11, 0, 1));
 }
 
