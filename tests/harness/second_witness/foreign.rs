@@ -48,7 +48,8 @@ fn a_module_of_another_api_is_named_with_those_that_are_known() {
     let loaded = Loaded;
     let ran = watched_twice(&["--case", "1.1"]);
     drop(loaded);
-    ran.exits_with(96).says(&format!("the module speaks API 7.0.1, schema {}; known are API 1 with", versions.schema));
+    // Where the two are equal, the compiler has one number for API and schema.
+    ran.exits_with(96).says("the module speaks API 7.0.1, schema ").says("; known are API 1 with schema 1, API 8 with");
     ran.says("cargo xtask kmod load, with --driver or --scap-src");
     assert!(ran.place.is_none(), "nothing had begun");
 }
