@@ -193,7 +193,7 @@ fn lines_that_are_none_are_kept_and_told() {
 fn a_version_that_is_not_known_is_remarked() {
     for (known, unknown, why) in [
         ("\"form\":2", "\"form\":7", "prints form 7; known is 2"),
-        ("\"api\":\"1.0.0\"", "\"api\":\"99.0.0\"", "API 99.0.0; known are 1 to 10"),
+        ("\"api\":\"1.0.0\"", "\"api\":\"99.0.0\"", "API 99.0.0, schema 1.0.0; known are API 1 with"),
         ("\"api\":\"1.0.0\"", "\"api\":null", "does not tell the driver's interface"),
     ] {
         let recorder = recorder();
