@@ -18,11 +18,11 @@ pub(crate) enum Fault {
     LosesConnects,
     /// Each login report comes twice
     DuplicatesReport,
-    /// The second report of each connection comes after the third, or at its end
+    /// FTP: the connect report of each connection comes after the one that follows it, or at its end
     ReordersReports,
     /// Each login report comes 3 s late
     DelaysReport,
-    /// Each login report comes half a second after the reply
+    /// FTP: each login report comes a second after the reply
     ReportsAfterReply,
     /// With each connect report the last other report of an earlier connection comes once more
     StaleReport,
