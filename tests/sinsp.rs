@@ -18,6 +18,8 @@ pub(crate) const SUITE: Suite = Suite {
     title: "Events of the scap module, as programs on libsinsp print them",
     profiles: &[
         ("sinsp-events", include_str!("sinsp/profiles/sinsp-events.toml")),
+        ("sysdig", include_str!("sinsp/profiles/sysdig.toml")),
+        ("sinsp-example", include_str!("sinsp/profiles/sinsp-example.toml")),
         ("ebpf-probe", include_str!("sinsp/profiles/ebpf-probe.toml")),
         ("reference", include_str!("sinsp/profiles/reference.toml")),
     ],

@@ -28,6 +28,11 @@ pub trait Observer: Send {
         Ok(())
     }
 
+    /// A case is over, and was fenced: who tells of losses only as it ends may end, and begins again with the next fence.
+    fn conclude(&mut self) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
     /// How many sockets each of these processes holds, for an observer that can tell without touching them.
     fn sockets_held(&mut self, _processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
         None

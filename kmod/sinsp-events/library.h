@@ -6,8 +6,6 @@
 #include <string>
 
 #if __has_include(<sinsp.h>)
-// As the library was built: its classes have members that depend on it, and the headers do not say it themselves.
-#define HAS_CAPTURE
 // In this order: the second needs what the first defines.
 #include <sinsp.h>
 #include <eventformatter.h>

@@ -35,14 +35,15 @@ fn group(stage: &Arc<Stage>, number: usize, name: &str, scenarios: &[Scenario]) 
         case(format!("{number}.{}", index + 1), *title, stage.plays(scenario), checks)
     });
     Group {
-        judged_by: every_respect(),
+        judged_by: every_respect(stage),
         witness: Some(stage.witness(OWN_CALLS)),
         ..Group::new(format!("sinsp/{name}"), cases.collect())
     }
 }
 
 /// What judges a case of which everything is captured.
-fn every_respect() -> Vec<Check> {
+fn every_respect(stage: &Stage) -> Vec<Check> {
+    let fields = stage.tells_fields().then_some(SinspCheck::Fields);
     let checks = [
         SinspCheck::Watched,
         SinspCheck::Schema,
@@ -51,9 +52,8 @@ fn every_respect() -> Vec<Check> {
         SinspCheck::Process,
         SinspCheck::Order,
         SinspCheck::Times,
-        SinspCheck::Fields,
     ];
-    checks.map(Check::Sinsp).into()
+    checks.into_iter().chain(fields).map(Check::Sinsp).collect()
 }
 
 fn case(number: String, title: impl Into<String>, workload: Step, checks: Vec<Check>) -> Case {

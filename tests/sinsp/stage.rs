@@ -72,6 +72,18 @@ impl Stage {
         &self.command[0]
     }
 
+    /// The program and its arguments, to capture what a filter selects.
+    pub(crate) fn command(&self, filter: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.command[0]);
+        command.args(&self.command[1..]).arg(filter).envs(Self::environment());
+        command
+    }
+
+    /// Whether its lines have fields that are to be compared with what else stands in them.
+    pub(crate) fn tells_fields(&self) -> bool {
+        self.spec.fields
+    }
+
     /// The traffic program.
     pub(crate) fn traffic(&self) -> &Path {
         &self.traffic

@@ -88,18 +88,29 @@ impl Apt {
     /// # Errors
     /// When there is no apt, or no network and no older lists.
     pub(crate) fn of(workspace: &Workspace, release: &'static Release) -> anyhow::Result<Self> {
+        Self::of_kind(workspace, release, "deb", release.name)
+    }
+
+    /// One that knows the sources of its packages instead.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(crate) fn of_sources(workspace: &Workspace, release: &'static Release) -> anyhow::Result<Self> {
+        Self::of_kind(workspace, release, "deb-src", &format!("{}-sources", release.name))
+    }
+
+    fn of_kind(workspace: &Workspace, release: &'static Release, kind: &str, folder: &str) -> anyhow::Result<Self> {
         ensure!(
             Path::new("/usr/bin/apt-get").exists() && Path::new(KEYRING).exists(),
             "kernels and drivers come as Debian packages: this needs apt-get and {KEYRING} (package debian-archive-keyring)"
         );
-        let apt = Self { release, dir: workspace.root.join("target/debian").join(release.name) };
+        let apt = Self { release, dir: workspace.root.join("target/debian").join(folder) };
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(apt.dir.join(folder)).with_context(|| apt.dir.display().to_string())?;
         }
-        let sources = release
-            .suites
-            .iter()
-            .map(|(suite, archive)| format!("deb [signed-by={KEYRING} arch=amd64] {MIRROR}/{archive} {suite} main\n"));
+        let sources = release.suites.iter().map(|(suite, archive)| {
+            format!("{kind} [signed-by={KEYRING} arch=amd64] {MIRROR}/{archive} {suite} main\n")
+        });
         fs::write(apt.dir.join("sources.list"), sources.collect::<String>())?;
         fs::write(apt.dir.join("status"), "")?;
         // Of two apts that fetch lists into one folder, the second fails.
@@ -128,6 +139,11 @@ impl Apt {
         self.fetch("install", packages)
     }
 
+    /// Downloads the source of `package` (`NAME=VERSION`), of an apt that knows sources; returns its archives.
+    pub(crate) fn source(&self, package: &str) -> anyhow::Result<Vec<PathBuf>> {
+        self.fetch("source", &[package.to_owned()])
+    }
+
     fn fetch(&self, how: &str, packages: &[String]) -> anyhow::Result<Vec<PathBuf>> {
         // A folder of this process: what lies in it afterwards is what was fetched.
         let archives = self.dir.join(format!("fetch-{}", std::process::id()));
@@ -135,8 +151,10 @@ impl Apt {
         let mut command = self.apt("apt-get");
         command.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
         command.current_dir(&archives).args(["--yes", how]);
-        if how == "install" {
-            command.args(["--download-only", "--no-install-recommends"]);
+        match how {
+            "install" => drop(command.args(["--download-only", "--no-install-recommends"])),
+            "source" => drop(command.arg("--download-only")),
+            _ => {}
         }
         logged::run(command.args(packages), &self.dir.join("fetch.log")).with_context(|| {
             format!("cannot fetch {} from Debian {} (is the network there?)", packages.join(" "), self.release.name)
@@ -144,7 +162,8 @@ impl Apt {
         let mut found = Vec::new();
         for entry in fs::read_dir(&archives).with_context(|| archives.display().to_string())? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(".deb") || name.contains(".tar.") {
                 found.push(path);
             }
         }

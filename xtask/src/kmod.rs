@@ -2,7 +2,11 @@
 
 mod driver;
 mod events;
+mod example;
+mod launcher;
+mod library;
 mod module;
+mod sysdig;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,10 +29,13 @@ const USAGE: &str = "usage: cargo xtask kmod <command>
   unload              unload it, if it was loaded by `load`
   status              whether it is loaded, by whom, and its versions
   events [options]    build sinsp-events, which prints what libsinsp makes of the module's events as JSON, and print its path
+  example [options]   build sinsp-example, the example program of falcosecurity/libs, and print its path
+  sysdig              fetch sysdig of Debian 12, which prints as JSON with -j, and print its path
 
-  --kernel SERIES     (build, events) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
+  --kernel SERIES     (build, events, example) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
   --headers DIR       (build) for these headers, installed or unpacked
-  --scap-src DIR      from this driver: a folder with its main.c, or a checkout of falcosecurity/libs
+  --scap-src DIR      from this driver: a folder with its main.c, or a checkout of falcosecurity/libs; (example) from that
+                      checkout instead of the source of Debian's package
   --driver RELEASE    from the driver, or with the libsinsp, of this Debian release (default: bookworm up to Linux 6.3, then sid)";
 
 /// What the module is built for and from.
@@ -57,6 +64,10 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
         "events" if options.module.is_none() && options.headers.is_none() => {
             println!("{}", events(workspace, &options)?.display());
         }
+        "example" if options.module.is_none() && options.headers.is_none() => {
+            println!("{}", example(workspace, &options)?.display());
+        }
+        "sysdig" if nothing => println!("{}", sysdig::program(workspace)?.display()),
         "unload" if nothing => {
             let unloaded = Scap::default().unload()?;
             eprintln!("kmod: scap {}", if unloaded { "is unloaded" } else { "was not loaded" });
@@ -120,6 +131,24 @@ fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
     events::program(workspace, debian)
 }
 
+fn example(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
+    let (debian, checkout) = match (&options.driver, options.kernel) {
+        (Some(Driver::Debian(name)), _) => (*name, None),
+        (driver, kernel) => {
+            let release = match kernel {
+                Some(series) => Kernel::fetch(workspace, series)?.release,
+                None => running()?,
+            };
+            let folder = match driver {
+                Some(Driver::Folder(folder)) => Some(folder.as_path()),
+                _ => None,
+            };
+            (driver::fitting(series_of(&release).unwrap_or_default()), folder)
+        }
+    };
+    example::program(workspace, debian, checkout)
+}
+
 /// A driver that does not build has other drivers and other compilers as ways out.
 fn with_way_out(error: BuildError) -> anyhow::Error {
     let Some(way_out) = way_out(&error) else { return error.into() };
@@ -141,6 +170,15 @@ fn way_out(error: &BuildError) -> Option<&'static str> {
 /// sinsp-events for the module that fits a kernel of this release.
 pub(crate) fn events_for(workspace: &Workspace, release: &str) -> anyhow::Result<PathBuf> {
     events::program(workspace, driver::fitting(series_of(release).unwrap_or_default()))
+}
+
+/// The program that a profile of the suite sinsp runs, for the module that fits a kernel of this release.
+pub(crate) fn program_for(workspace: &Workspace, sut: &str, release: &str) -> anyhow::Result<PathBuf> {
+    match sut {
+        "sysdig" => sysdig::program(workspace),
+        "sinsp-example" => example::program(workspace, driver::fitting(series_of(release).unwrap_or_default()), None),
+        _ => events_for(workspace, release),
+    }
 }
 
 fn load(workspace: &Workspace, options: Options) -> anyhow::Result<()> {

@@ -44,9 +44,17 @@ fn programs(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<()> {
         return Ok(());
     }
     for series in options.kernels {
-        kmod::events_for(workspace, &Kernel::fetch(workspace, series)?.release)?;
+        kmod::program_for(workspace, sut(rest), &Kernel::fetch(workspace, series)?.release)?;
     }
     Ok(())
+}
+
+/// The system under test that a command line of `suites run` names, empty where it names none.
+fn sut(args: &[OsString]) -> &str {
+    let words = || args.iter().filter_map(|arg| arg.to_str());
+    let joined = words().filter_map(|word| word.strip_prefix("--sut=")).next_back();
+    let apart = words().zip(words().skip(1)).filter(|(option, _)| *option == "--sut").map(|(_, name)| name).last();
+    joined.or(apart).unwrap_or_default()
 }
 
 /// Builds the suites and the reference systems for release; returns the suites' program, beside which the others lie.
@@ -57,4 +65,18 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "the suites do not build: cargo build ended with {status}");
     Ok(workspace.target_dir.join("release/suites"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_under_test_is_found_where_it_is_named() {
+        let named = |line: &str| sut(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).to_owned();
+        assert_eq!(named("sinsp --sut sysdig --case 1.1"), "sysdig");
+        assert_eq!(named("--sut=sinsp-example sinsp"), "sinsp-example");
+        assert_eq!(named("sinsp --case 1.1"), "");
+        assert_eq!(named("sinsp --sut"), "");
+    }
 }

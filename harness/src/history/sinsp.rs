@@ -60,6 +60,9 @@ pub enum SinspSaid {
         /// What the driver has lost since the capture began, where it tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drops: Option<u64>,
+        /// Events that the program has read, before its filter, where it tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<u64>,
     },
     /// Nothing more comes.
     Gone {

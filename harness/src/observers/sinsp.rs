@@ -66,6 +66,8 @@ pub struct SinspObserver {
     reader: JoinHandle<()>,
     fences: u64,
     gone: bool,
+    /// It ended with a case, and is started again for the next one.
+    rests: bool,
 }
 
 /// How often a program that does not say when it begins is asked whether it has.
@@ -93,8 +95,8 @@ impl SinspObserver {
         let mut child = launch(&arguments, &settings).map_err(|error| {
             let way_out = match error.kind() {
                 io::ErrorKind::NotFound => {
-                    "it is not there: `cargo xtask kmod events` builds sinsp-events, and a profile of your own names its \
-                     program in `capture.command`"
+                    "it is not there: `cargo xtask kmod events`, `kmod sysdig` and `kmod example` bring the programs of the \
+                     built-in profiles, and a profile of your own names its program in `capture.command`"
                 }
                 _ => "check `capture.command` in the profile",
             };
@@ -115,13 +117,15 @@ impl SinspObserver {
         let reader = reader.map_err(io("starting the reader of its output"))?;
         if let Some(stderr) = child.stderr.take() {
             let (recorder, progress) = (recorder.clone(), Arc::clone(&progress));
-            let read = move || reader::read_errors(stderr, &recorder, &progress);
+            let format = settings.format;
+            let read = move || reader::read_errors(stderr, format, &recorder, &progress);
             std::thread::Builder::new().name("sinsp-errors".into()).spawn(read).map_err(io("reading its errors"))?;
         }
         let name =
             PathBuf::from(&arguments[0]).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let recorder = recorder.clone();
-        let mut observer = Self { name, settings, child, recorder, progress, reader, fences: 0, gone: false };
+        let mut observer =
+            Self { name, settings, child, recorder, progress, reader, fences: 0, gone: false, rests: false };
         // An error ends the program with `observer`.
         observer.await_first()?;
         let versions = observer.progress.look(|seen| seen.versions.clone()).unwrap_or_default();
@@ -155,7 +159,7 @@ impl SinspObserver {
             }
             if let Some(status) = self.ended() {
                 // What it said last is still on its way.
-                self.progress.wait(Duration::from_secs(1), |seen| seen.closed);
+                self.progress.wait(Duration::from_secs(1), |seen| seen.closed && seen.errors_closed);
                 let said = self.progress.look(|seen| seen.errors.trim_end().to_owned());
                 let said = if said.is_empty() { "it said nothing".into() } else { format!("it said: {said}") };
                 return Err(ObserverError::Lacking {
@@ -244,8 +248,8 @@ impl SinspObserver {
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        // A child of the program may hold the pipe: nobody waits for that.
-        self.progress.wait(READ_OUT, |seen| seen.closed);
+        // A child of the program may hold the pipes: nobody waits for that.
+        self.progress.wait(READ_OUT, |seen| seen.closed && seen.errors_closed);
         self.tell_gone(how, true);
     }
 
@@ -263,6 +267,9 @@ impl Observer for SinspObserver {
     }
 
     fn fence(&mut self) -> Result<(), ObserverError> {
+        if self.rests {
+            *self = Self::start(&self.recorder.clone(), self.settings.clone())?;
+        }
         if self.gone {
             return Ok(());
         }
@@ -303,6 +310,14 @@ impl Observer for SinspObserver {
             let (missing, all) = (cpus.len() - seen, cpus.len());
             let text = format!("`{name}` has not printed {missing} of {all} sentinels{state}");
             self.say(SinspSaid::Remark { text });
+        }
+        Ok(())
+    }
+
+    fn conclude(&mut self) -> Result<(), ObserverError> {
+        if format::tells_losses_at_its_end(self.settings.format) && !self.gone {
+            self.end();
+            self.rests = true;
         }
         Ok(())
     }

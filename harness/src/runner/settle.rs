@@ -31,7 +31,7 @@ impl Runner {
     ) -> Result<(), ObserverError> {
         let begun = Timestamp::now();
         backends.settle(BACKENDS).await;
-        watch.fence()?;
+        watch.conclude()?;
         let within_ms = case.checks.iter().find_map(|check| match check {
             Check::NoneLeftOpen(check) => Some(check.within_ms),
             _ => None,

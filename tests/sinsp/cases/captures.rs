@@ -48,7 +48,7 @@ fn older(stage: &Arc<Stage>) -> Group {
         }
     });
     let cases = vec![case("10.1".into(), "a connection from before the capture", workload, checks)];
-    Group { judged_by: every_respect(), witness: Some(witness), ..Group::new("sinsp/older", cases) }
+    Group { judged_by: every_respect(stage), witness: Some(witness), ..Group::new("sinsp/older", cases) }
 }
 
 /// The traffic program, once it has a connection.
@@ -165,9 +165,8 @@ fn beside(stage: &Arc<Stage>) -> Group {
             // Mapped: a program that only asks for versions opens a device too.
             let rings = || module::state("", stage.program()).mapped_rings;
             let before = rings();
-            let mut other = std::process::Command::new(stage.program());
-            let mut other =
-                other.arg("evt.type=socketpair").envs(Stage::environment()).stdout(Stdio::null()).spawn()?;
+            let mut other = stage.command("evt.type=socketpair");
+            let mut other = other.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
             let deadline = Instant::now() + Duration::from_secs(30);
             while rings() == before && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -182,7 +181,11 @@ fn beside(stage: &Arc<Stage>) -> Group {
         }
     });
     let cases = vec![case("12.3".into(), "another reader comes and goes", workload, checks)];
-    Group { judged_by: every_respect(), witness: Some(stage.witness(OWN_CALLS)), ..Group::new("sinsp/beside", cases) }
+    Group {
+        judged_by: every_respect(stage),
+        witness: Some(stage.witness(OWN_CALLS)),
+        ..Group::new("sinsp/beside", cases)
+    }
 }
 
 fn of(check: SinspCheck) -> Check {

@@ -80,7 +80,8 @@ pub(super) fn groups(stage: &Arc<Stage>) -> Vec<Group> {
         let number = format!("9.{}", index + 1);
         let cases = vec![case(number, format!("filter: {filter}"), stage.plays(scenario), checks)];
         // Where nothing is selected there is nothing to be read.
-        let of_events = (!both.is_empty()).then_some([SinspCheck::Schema, SinspCheck::Fields]).into_iter().flatten();
+        let of_events = [Some(SinspCheck::Schema), stage.tells_fields().then_some(SinspCheck::Fields)];
+        let of_events = of_events.into_iter().flatten().filter(|_| !both.is_empty());
         Group {
             judged_by: [SinspCheck::Watched].into_iter().chain(of_events).map(Check::Sinsp).collect(),
             witness: Some(stage.witness(filter)),

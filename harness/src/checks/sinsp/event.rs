@@ -70,8 +70,10 @@ impl<'a> Seen<'a> {
                 let all = line.get("params").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 all.iter().map(typed).collect()
             }
-            SinspFormat::Sysdig => split(text(line, "evt.info")),
-            SinspFormat::SinspExample => split(text(line, "evt.args")),
+            SinspFormat::Sysdig | SinspFormat::SinspExample => {
+                let shown = ["evt.args", "evt.info"].iter().find_map(|key| line.get(key)?.as_str());
+                split(shown.unwrap_or_default())
+            }
         }
     }
 
@@ -81,8 +83,29 @@ impl<'a> Seen<'a> {
         match (self.format, field) {
             (SinspFormat::SinspEvents, field) => line.get("process")?.get(field),
             (_, "command") => line.get("proc.cmdline"),
+            (SinspFormat::SinspExample, "container") => line.get("container.id"),
+            // The other is what the program was called by.
+            (_, "exe") => line.get("proc.exepath").or_else(|| line.get("proc.exe")),
             (_, field) => line.get(format!("proc.{field}")),
         }
+    }
+
+    /// Whether it tells which thread made the call: in some lines of sinsp-example there is only the process.
+    pub(super) fn tells_thread(&self) -> bool {
+        self.format != SinspFormat::SinspExample || self.event.line.get("thread.tid").is_some()
+    }
+
+    /// The library's own fields that stand beside what else the line tells of the event.
+    pub(super) fn fields(&self) -> Option<&'a serde_json::Map<String, Value>> {
+        match self.format {
+            SinspFormat::SinspEvents => self.event.line.get("fields")?.as_object(),
+            SinspFormat::Sysdig | SinspFormat::SinspExample => self.event.line.as_object(),
+        }
+    }
+
+    /// Whether the whole line is made of such fields.
+    pub(super) fn is_flat(&self) -> bool {
+        self.format != SinspFormat::SinspEvents
     }
 
     /// The name of the descriptor that it is about, empty when that has none.

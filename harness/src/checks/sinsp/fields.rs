@@ -10,11 +10,13 @@ use crate::checks::verdict::Verdict;
 pub(super) fn fields(story: &Story<'_>) -> Verdict {
     let mut checked = 0;
     for seen in &story.stream {
-        let Some(fields) = seen.event.line.get("fields").and_then(Value::as_object) else { continue };
+        let Some(fields) = seen.fields() else { continue };
         for (name, value) in fields {
-            let Some(wanted) = wanted(name, seen, fields) else { continue };
+            let wanted = if seen.is_flat() { wanted_flat(name, seen, fields) } else { wanted(name, seen, fields) };
+            let Some(wanted) = wanted else { continue };
             checked += 1;
-            let text = value.as_str();
+            let text = (!value.is_null()).then(|| text_of(value));
+            let text = text.as_deref();
             if wanted.iter().any(|wanted| wanted.as_deref() == text) {
                 continue;
             }
@@ -25,6 +27,32 @@ pub(super) fn fields(story: &Story<'_>) -> Verdict {
         }
     }
     if checked == 0 { Verdict::unknown("no event has fields beside its own") } else { Verdict::Pass }
+}
+
+/// The same in a line that is made of fields: most are all that the line tells of something.
+fn wanted_flat(name: &str, seen: &Seen<'_>, fields: &serde_json::Map<String, Value>) -> Option<Vec<Option<String>>> {
+    // `<4t>127.0.0.1:80`: what kind of descriptor it is, and its name.
+    let described = || {
+        let params = seen.params();
+        let resolved = params.iter().find(|param| param.name == "fd")?.resolved.to_string();
+        let (kind, fd_name) = resolved.strip_prefix('<')?.split_once('>')?;
+        Some((kind.to_owned(), fd_name.to_owned()))
+    };
+    match name {
+        "fd.name" => {
+            let tuple = seen.params().into_iter().find(|param| param.name == "tuple");
+            Some([Some(described()?.1)].into_iter().chain(tuple.map(|tuple| Some(tuple.text.into()))).collect())
+        }
+        "fd.type" => {
+            let kinds = [("4", "ipv4"), ("6", "ipv6"), ("u", "unix"), ("f", "file")];
+            let (kind, _) = described()?;
+            let (_, kind) = kinds.iter().find(|(letter, _)| kind.starts_with(letter))?;
+            Some(vec![Some((*kind).into())])
+        }
+        "container.id" | "evt.res" | "evt.failed" => wanted(name, seen, fields),
+        _ if name.starts_with("evt.arg.") => wanted(name, seen, fields),
+        _ => None,
+    }
 }
 
 /// What a field may say, in the event that it stands in; none for a field of which nothing is known.

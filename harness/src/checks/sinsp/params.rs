@@ -96,6 +96,7 @@ pub(super) fn process(story: &Story<'_>) -> Verdict {
         let outcome = (|| {
             checked += is("pid", &[process.tgid.to_string()])?;
             checked += is("ppid", &[pair.statement.parent.to_string()])?;
+            is("container", &["host".into()])?;
             if changes {
                 return Ok(());
             }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::calls::{Expected, Generation, WATCHED, expected};
-use super::event::Seen;
+use super::event::{Seen, title};
+use super::params::told;
+use super::watched::losses;
 use crate::checks::Slice;
 use crate::history::{BEGINS, Capture, Event, SinspSaid, Statement};
 
@@ -47,13 +49,12 @@ impl<'a> Story<'a> {
         if statements.is_empty() {
             return Err("the traffic program stated nothing".into());
         }
-        let mut story = Self {
-            stream: stream(slice, capture),
-            pairs: Vec::new(),
-            surplus: Vec::new(),
-            strangers: Vec::new(),
-            doubles: Vec::new(),
-        };
+        let stream = stream(slice, capture);
+        if stream.iter().any(|seen| !seen.tells_thread()) && threads_of_one_process(&statements) {
+            return Err("several threads of a process made calls, and the program does not tell which".into());
+        }
+        let mut story =
+            Self { stream, pairs: Vec::new(), surplus: Vec::new(), strangers: Vec::new(), doubles: Vec::new() };
         let events = story.without_doubles();
         let backlogs = backlogs(&statements);
         let mut threads: BTreeMap<u32, Vec<&Statement>> = BTreeMap::new();
@@ -68,7 +69,15 @@ impl<'a> Story<'a> {
         let strange =
             |seen: &&Seen<'a>| seen.tid.is_none_or(|tid| !known.contains(&tid)) && WATCHED.contains(&seen.name);
         story.strangers = events.iter().filter(strange).copied().collect();
-        Ok(story)
+        // Where one was lost, those around it may be taken for each other.
+        match story.pairs.iter().find(|pair| pair.seen.is_none()) {
+            Some(Pair { statement, expected, .. }) if losses(slice).is_none() => Err(format!(
+                "`{}` of {} has not come, and the program does not tell what the driver lost",
+                title(Some(expected.enters), expected.name),
+                told(statement)
+            )),
+            _ => Ok(story),
+        }
     }
 
     /// The pairs in which something came.
@@ -141,6 +150,11 @@ impl<'a> Story<'a> {
         }
         self.pairs.extend(wanted);
     }
+}
+
+fn threads_of_one_process(statements: &[&Statement]) -> bool {
+    let mut first = HashMap::new();
+    statements.iter().any(|Statement { process, .. }| *first.entry(process.tgid).or_insert(process.tid) != process.tid)
 }
 
 fn is_beginning(statement: &Statement) -> bool {

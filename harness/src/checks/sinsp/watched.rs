@@ -13,9 +13,13 @@ pub(super) fn watched(slice: &Slice<'_>) -> Result<(), String> {
     }
     let started = slice.records.iter().rposition(|record| matches!(said(record), Some(SinspSaid::Started(_))));
     let since = &slice.records[started.unwrap_or(0)..];
-    let gone = since.iter().find_map(|record| match said(record) {
+    // A program that tells its losses only as it ends is asked to end once the case was fenced.
+    let fenced = since.iter().rposition(|record| matches!(said(record), Some(SinspSaid::Fenced { .. })));
+    let gone = since.iter().enumerate().find_map(|(at, record)| match said(record) {
         Some(SinspSaid::Gone { how, asked: false }) => Some(format!("the program that captures ended: {how}")),
-        Some(SinspSaid::Gone { .. }) => Some("the program that captures was stopped before the end".into()),
+        Some(SinspSaid::Gone { .. }) if fenced.is_none_or(|fenced| at < fenced) => {
+            Some("the program that captures was stopped before the end".into())
+        }
         _ => None,
     });
     if let Some(gone) = gone {
@@ -41,9 +45,15 @@ pub(super) fn watched(slice: &Slice<'_>) -> Result<(), String> {
 }
 
 /// Events that the driver lost during the case, where the program tells.
-pub(super) fn drops(slice: &Slice<'_>, since: &[Record]) -> Option<u64> {
+pub(super) fn losses(slice: &Slice<'_>) -> Option<u64> {
+    let started = slice.records.iter().rposition(|record| matches!(said(record), Some(SinspSaid::Started(_))));
+    drops(slice, &slice.records[started.unwrap_or(0)..])
+}
+
+/// The same, of records since the capture began.
+fn drops(slice: &Slice<'_>, since: &[Record]) -> Option<u64> {
     let told = |record: &Record| match said(record) {
-        Some(SinspSaid::Sentinel { drops, .. }) => *drops,
+        Some(SinspSaid::Sentinel { drops, .. } | SinspSaid::Ended { drops, .. }) => *drops,
         _ => None,
     };
     let before = since.iter().filter(|record| record.at < slice.begin).filter_map(told).max().unwrap_or(0);

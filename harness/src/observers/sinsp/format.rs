@@ -24,7 +24,7 @@ pub(super) enum Line {
     /// A sentinel.
     Sentinel { number: u64, cpu: u32, drops: Option<u64>, read: Option<u64> },
     /// The last one.
-    End { complete: Option<bool>, drops: Option<u64> },
+    End { complete: Option<bool>, drops: Option<u64>, read: Option<u64> },
     /// For people.
     Remark(String),
     /// Nothing that the program should print, and why not.
@@ -35,20 +35,42 @@ pub(super) enum Line {
 pub(super) fn parse(format: SinspFormat, text: &[u8]) -> Line {
     let Ok(text) = std::str::from_utf8(text) else { return Line::Garbage("it is not text (UTF-8)".into()) };
     if !text.starts_with('{') {
-        // Statistics and notes stand between the events of these programs.
+        // Statistics and notes stand between the events of sinsp-example; those of sysdig go to standard error.
         return match format {
-            SinspFormat::Sysdig | SinspFormat::SinspExample => Line::Remark(text.into()),
+            SinspFormat::SinspExample => Line::Remark(text.into()),
             SinspFormat::SinspEvents if text.starts_with("-- ") => Line::Remark(text.into()),
-            SinspFormat::SinspEvents => Line::Garbage("it is no JSON object".into()),
+            SinspFormat::Sysdig | SinspFormat::SinspEvents => Line::Garbage("it is no JSON object".into()),
         };
     }
     match serde_json::from_str::<Value>(text) {
         Err(error) => Line::Garbage(format!("it is no JSON: {error}")),
         Ok(value) => match format {
             SinspFormat::SinspEvents => own(value),
-            SinspFormat::Sysdig => sysdig(value),
-            SinspFormat::SinspExample => Line::Event { realtime: number(&value, "evt.time"), value },
+            SinspFormat::Sysdig | SinspFormat::SinspExample => flat(value),
         },
+    }
+}
+
+/// Whether a program tells what the driver lost only as it ends.
+pub(super) fn tells_losses_at_its_end(format: SinspFormat) -> bool {
+    format == SinspFormat::Sysdig
+}
+
+/// What sysdig tells people as it ends, with `-v`: `Driver Events:120` and then `Driver Drops:3`.
+#[derive(Debug, Default)]
+pub(super) struct Statistics {
+    events: Option<u64>,
+}
+
+impl Statistics {
+    /// Takes a line; with the last of them returns what was lost, and what was read.
+    pub(super) fn take(&mut self, text: &str) -> Option<Line> {
+        let number = |name: &str| text.strip_prefix(name)?.trim().parse::<u64>().ok();
+        self.events = number("Driver Events:").or(self.events);
+        let drops = number("Driver Drops:")?;
+        // The driver counts what it could not keep as well (`record_event_consumer` of driver/main.c).
+        let read = self.events.map(|events| events.saturating_sub(drops));
+        Some(Line::End { complete: None, drops: Some(drops), read })
     }
 }
 
@@ -90,7 +112,10 @@ fn own(value: Value) -> Line {
             }
             _ => Line::Garbage("it is a fence without a number or a CPU".into()),
         },
-        Some("end") => Line::End { complete: value.get("complete").and_then(Value::as_bool), drops },
+        Some("end") => {
+            let complete = value.get("complete").and_then(Value::as_bool);
+            Line::End { complete, drops, read: number(&value, "read") }
+        }
         Some(other) => Line::Garbage(format!("there is no line of type `{other}`")),
         None => Line::Garbage("it has no type".into()),
     }
@@ -100,9 +125,10 @@ fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
 
-fn sysdig(value: Value) -> Line {
-    let realtime = number(&value, "evt.outputtime").or_else(|| number(&value, "evt.rawtime"));
-    let info = value.get("evt.info").and_then(Value::as_str).unwrap_or_default();
+/// Of programs whose lines are the library's fields, one beside the other.
+fn flat(value: Value) -> Line {
+    let realtime = ["evt.outputtime", "evt.time", "evt.rawtime"].iter().find_map(|key| number(&value, key));
+    let info = ["evt.args", "evt.info"].iter().find_map(|key| value.get(key)?.as_str()).unwrap_or_default();
     let is_close = value.get("evt.type").and_then(Value::as_str) == Some("close");
     let fd = info.split_once("fd=").and_then(|(_, rest)| {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
@@ -135,8 +161,8 @@ mod tests {
         let fence = r#"{"type":"fence","number":5,"cpu":1,"read":10,"printed":2,"drops":0}"#;
         assert_eq!(parse(fence), Line::Sentinel { number: 5, cpu: 1, drops: Some(0), read: Some(10) });
         assert_eq!(
-            parse(r#"{"type":"end","complete":true,"drops":3}"#),
-            Line::End { complete: Some(true), drops: Some(3) }
+            parse(r#"{"type":"end","complete":true,"read":9,"drops":3}"#),
+            Line::End { complete: Some(true), drops: Some(3), read: Some(9) }
         );
         assert!(matches!(parse(r#"{"type":"event","ts":17}"#), Line::Event { realtime: Some(17), .. }));
         assert_eq!(parse("-- a note"), Line::Remark("-- a note".into()));
@@ -155,6 +181,27 @@ mod tests {
         let sentinel = Line::Sentinel { number: 3, cpu: 1, drops: None, read: None };
         assert_eq!(parse(&close(0x5057_0003)), sentinel);
         assert!(matches!(parse(&close(3)), Line::Event { realtime: Some(9), .. }));
-        assert!(matches!(parse("Events detected: 3"), Line::Remark(_)));
+        assert!(matches!(parse("Segmentation fault"), Line::Garbage(_)));
+        let note = b"-- Try to open: 'kmod' engine.";
+        assert!(matches!(super::parse(SinspFormat::SinspExample, note), Line::Remark(_)));
+        // With fields of one's own (-p), and as sinsp-example has it.
+        let fields = close(0x5057_0003).replace("evt.info", "evt.args");
+        assert_eq!(parse(&fields), sentinel);
+        let example = fields.replace("evt.outputtime", "evt.time");
+        assert_eq!(super::parse(SinspFormat::SinspExample, example.as_bytes()), sentinel);
+        // The traffic program's own brackets are events.
+        assert!(matches!(parse(&close(0x5058_0000)), Line::Event { .. }));
+    }
+
+    #[test]
+    fn statistics_of_sysdig() {
+        let mut statistics = Statistics::default();
+        for line in ["Unable to load the driver", "Driver Events:", "Driver Drops:many", "Driver Events:68634"] {
+            assert_eq!(statistics.take(line), None, "{line}");
+        }
+        let end = Line::End { complete: None, drops: Some(34), read: Some(68600) };
+        assert_eq!(statistics.take("Driver Drops:34"), Some(end));
+        let end = Line::End { complete: None, drops: Some(0), read: None };
+        assert_eq!(Statistics::default().take("Driver Drops:0"), Some(end));
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::format::{self, Line};
+use super::format::{self, Line, Statistics};
 use super::lines::{self, RawLine};
 use super::schema::Schema;
 use crate::clock::Alignment;
@@ -31,6 +31,8 @@ pub(super) struct Seen {
     pub(super) ended: bool,
     /// Its output is at an end.
     pub(super) closed: bool,
+    /// So is its standard error.
+    pub(super) errors_closed: bool,
     /// The last lines of its standard error.
     pub(super) errors: String,
 }
@@ -113,7 +115,7 @@ impl Translator {
                 SinspSaid::Event(SinspEvent { happened, give_or_take_ns, line: value, flaws })
             }
             Line::Sentinel { number, cpu, drops, read } => SinspSaid::Sentinel { number, cpu, drops, read },
-            Line::End { complete, drops } => SinspSaid::Ended { complete, drops },
+            Line::End { complete, drops, read } => SinspSaid::Ended { complete, drops, read },
             Line::Start { .. } => SinspSaid::Remark { text: String::from_utf8_lossy(text).into_owned() },
             Line::Remark(text) => SinspSaid::Remark { text },
             Line::Garbage(why) => unreadable(text, bytes, why),
@@ -178,10 +180,11 @@ fn take(line: RawLine, recorder: &Recorder, translator: &Translator, progress: &
     });
 }
 
-/// Keeps the last of what the program says to people.
-pub(super) fn read_errors(stream: impl Read, recorder: &Recorder, progress: &Progress) {
+/// Keeps the last of what the program says to people, and takes its statistics from there.
+pub(super) fn read_errors(stream: impl Read, format: SinspFormat, recorder: &Recorder, progress: &Progress) {
     const KEPT: usize = 4096;
     let mut stream = BufReader::new(stream);
+    let mut statistics = Statistics::default();
     while let Ok(Some(line)) = lines::next(&mut stream) {
         let text = String::from_utf8_lossy(&line.kept[..line.kept.len().min(EXCERPT)]).into_owned();
         progress.note(|seen| {
@@ -191,6 +194,11 @@ pub(super) fn read_errors(stream: impl Read, recorder: &Recorder, progress: &Pro
             seen.errors += &text;
             seen.errors.push('\n');
         });
+        let ended = statistics.take(&text).filter(|_| format == SinspFormat::Sysdig);
         recorder.record(Source::Sinsp, Event::Sinsp(SinspSaid::Remark { text }));
+        if let Some(Line::End { complete, drops, read }) = ended {
+            recorder.record(Source::Sinsp, Event::Sinsp(SinspSaid::Ended { complete, drops, read }));
+        }
     }
+    progress.note(|seen| seen.errors_closed = true);
 }

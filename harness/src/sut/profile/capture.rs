@@ -16,6 +16,9 @@ pub struct CaptureSpec {
     /// The filter that lets sentinels through, where the program does not by itself.
     #[serde(default)]
     pub sentinels: Option<String>,
+    /// Whether its lines have fields of the library's that tell again what else stands in them: the two are compared then.
+    #[serde(default = "yes")]
+    pub fields: bool,
     /// Whether it reads from the module; a stand-in does not.
     #[serde(default = "yes")]
     pub module: bool,

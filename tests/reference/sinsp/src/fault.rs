@@ -84,9 +84,16 @@ impl Fault {
             Self::WrongAddress => line.param("addr").is_some_and(|param| param["value"].get("endpoint").is_some()),
             Self::WrongBacklog => number("backlog").is_some(),
             Self::DroppedParameter => line.params() > 1 && line.name() != "execve",
-            Self::WrongField => line.has_field("proc.name"),
+            Self::WrongField => line.has_field("proc.name") || line.has_field("container.id"),
             Self::Invented | Self::Reordered => true,
-            _ => line.name() != "execve" && line.name() != "clone",
+            // What not every program tells of every event.
+            _ if matches!(line.name(), "execve" | "clone") => false,
+            Self::WrongThread => line.number("tid").is_some(),
+            Self::DroppedField | Self::WrongType => line.number("cpu").is_some(),
+            Self::WrongProcess => line.has_process("pid"),
+            Self::WrongParent => line.has_process("ppid"),
+            Self::WrongProgram => line.has_process("exe"),
+            _ => true,
         }
     }
 
@@ -143,7 +150,8 @@ impl Fault {
             Self::DroppedField => line.remove("cpu"),
             Self::ExtraField => line.set_text("colour", "red"),
             Self::WrongType => line.set_text("cpu", "0"),
-            Self::WrongField => line.set_field("proc.name", "other"),
+            Self::WrongField if line.has_field("proc.name") => line.set_field("proc.name", "other"),
+            Self::WrongField => line.set_field("container.id", "3f4e5d6c7b8a"),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Lies about sinsp events: a line of the real program goes in, what is to be read comes out.
 
 mod fault;
+mod flat;
 mod line;
 
 pub use fault::Fault;

@@ -1,25 +1,38 @@
-//! A line of sinsp-events, as far as lies need to know it.
+//! A line of a program on libsinsp, as far as lies need to know it.
 
 use serde_json::{Map, Value};
+
+use crate::flat::{self, Shape};
 
 /// An object, or anything else as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     text: String,
+    /// As sinsp-events has it.
     object: Option<Map<String, Value>>,
+    /// What it looked like, where another program told it.
+    shape: Option<Shape>,
 }
 
 impl Line {
     pub(crate) fn read(text: &str) -> Self {
-        let object = match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => Some(object),
-            _ => None,
+        let (object, shape) = match serde_json::from_str(text) {
+            Ok(Value::Object(object)) => match flat::lift(&object) {
+                Some((object, shape)) => (Some(object), Some(shape)),
+                None => (Some(object), None),
+            },
+            _ => (None, None),
         };
-        Self { text: text.into(), object }
+        Self { text: text.into(), object, shape }
     }
 
     pub(crate) fn written(self) -> String {
-        self.object.map_or(self.text, |object| Value::Object(object).to_string())
+        let object = match (self.object, &self.shape) {
+            (Some(object), Some(shape)) => flat::lower(object, shape),
+            (Some(object), None) => object,
+            (None, _) => return self.text,
+        };
+        Value::Object(object).to_string()
     }
 
     pub(crate) fn is(&self, kind: &str) -> bool {
@@ -34,8 +47,12 @@ impl Line {
         self.text_of("name").unwrap_or_default()
     }
 
+    /// Whether a call was entered; sinsp-example does not tell it of every event, but only exits have results.
     pub(crate) fn enters(&self) -> bool {
-        self.text_of("dir") == Some(">")
+        match self.text_of("dir") {
+            Some(dir) => dir == ">",
+            None => self.param("res").is_none(),
+        }
     }
 
     fn text_of(&self, key: &str) -> Option<&str> {
@@ -157,6 +174,10 @@ impl Line {
         if let Some(process) = process {
             process.insert(key.into(), value);
         }
+    }
+
+    pub(crate) fn has_process(&self, key: &str) -> bool {
+        self.object.as_ref().and_then(|object| object.get("process")?.get(key)).is_some()
     }
 
     pub(crate) fn process_number(&self, key: &str) -> Option<i64> {

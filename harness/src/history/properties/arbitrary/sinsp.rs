@@ -16,8 +16,8 @@ pub(super) fn said() -> impl Strategy<Value = SinspSaid> {
             .prop_map(|(number, began, cpus, seen)| SinspSaid::Fenced { number, began, cpus, seen }),
         1 => (text(), any::<u64>(), text()).prop_map(|(text, bytes, why)| SinspSaid::Unreadable { text, bytes, why }),
         1 => text().prop_map(|text| SinspSaid::Remark { text }),
-        1 => (any::<Option<bool>>(), any::<Option<u64>>())
-            .prop_map(|(complete, drops)| SinspSaid::Ended { complete, drops }),
+        1 => (any::<Option<bool>>(), any::<Option<u64>>(), any::<Option<u64>>())
+            .prop_map(|(complete, drops, read)| SinspSaid::Ended { complete, drops, read }),
         1 => (text(), any::<bool>()).prop_map(|(how, asked)| SinspSaid::Gone { how, asked }),
     ]
 }
