@@ -91,7 +91,8 @@ fn gives_up_at_once_or_with_another_code() {
     assert_eq!(system.wait().code(), Some(1));
     let (mut system, mut last) = full(&["--fault", "gives-up-at-once"]);
     let start = Instant::now();
-    one_more(&mut last);
+    // The minipot goes with its master, which may be before it has answered.
+    last.say("PASS x\r\n");
     assert_eq!(system.wait().code(), Some(6));
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
