@@ -202,7 +202,7 @@ impl Runner {
         for group in groups {
             reporter.doing(&format!("starting {} for {}", self.profile.name, group.name));
             let mut watch = Watch { own: watch, witness: self.witness(&group)? };
-            let mut sut = self.start().await?;
+            let mut sut = self.start(&group).await?;
             let mut astray = false;
             for (index, case) in group.cases.iter().enumerate() {
                 if index > 0 {
@@ -212,11 +212,11 @@ impl Runner {
                 // A system that could not be brought to where a case begins is seldom brought to where the next one does,
                 // and to find that out takes longer than a start.
                 sut.reap_dead();
-                if !sut.is_whole() || astray {
+                if !sut.is_whole() || astray || (group.unreported && index > 0) {
                     watch.end().map_err(RunError::Witness)?;
                     sut.stop().await;
                     watch.witness = self.witness(&group)?;
-                    sut = self.start().await?;
+                    sut = self.start(&group).await?;
                 }
                 let ran = self.case(&group, case, &mut sut, &mut watch, backends, reporter).await;
                 astray = match ran {
@@ -241,8 +241,12 @@ impl Runner {
         group.witness.as_ref().map(|start| start(&self.recorder)).transpose().map_err(RunError::Witness)
     }
 
-    async fn start(&mut self) -> Result<Sut, RunError> {
+    async fn start(&mut self, group: &Group) -> Result<Sut, RunError> {
         self.generation += 1;
+        if let Some(reports) = &self.reports {
+            // A case may have left it as it should not be.
+            if group.unreported { reports.unbind() } else { reports.bind() }?;
+        }
         let mut interrupt = self.interrupt.clone();
         tokio::select! {
             started = Sut::start(&self.profile, &self.logs, &self.recorder) => Ok(started?),

@@ -42,13 +42,15 @@ pub struct Group {
     pub judged_by: Vec<Check>,
     /// Who watches them beside the run's own observer: from before the system is started until it has stopped.
     pub witness: Option<Witness>,
+    /// The system is started anew for each case, while nobody takes its reports in: that is for the case to begin.
+    pub unreported: bool,
 }
 
 impl Group {
     /// Cases whose clients are ours: judged by coverage, causality and the life of the system's processes.
     pub fn new(name: impl Into<String>, cases: Vec<Case>) -> Self {
         let judged_by = vec![Check::Coverage, Check::Causality, Check::Alive];
-        Self { name: name.into(), cases, judged_by, witness: None }
+        Self { name: name.into(), cases, judged_by, witness: None, unreported: false }
     }
 }
 

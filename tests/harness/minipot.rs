@@ -7,7 +7,7 @@ use std::process::Output;
 
 use portwitness::handlers::Dialogue;
 
-use crate::support::{Ran, read, suites};
+use crate::support::{Ran, eventually, read, suites};
 
 /// Runs the minipot suite with `--json` and these arguments.
 fn run(arguments: &[&str]) -> Ran {
@@ -71,8 +71,91 @@ fn a_socket_that_cannot_be_bound_is_named() {
     with(&format!("ipc://{}", path.display())).exits_with(96).says("is in use: another process takes reports there");
     with(&format!("ipc:///tmp/{}", "x".repeat(120))).exits_with(96).says("bytes and may have 107");
     with("ipc:///nowhere/x.sock").exits_with(96).says("could not bind ipc:///nowhere/x.sock");
+    // Where not even root can write.
+    with("ipc:///proc/x.sock").exits_with(96).says("could not bind ipc:///proc/x.sock");
     let without = run_changed("[reports]\ntopic = \"sentinel/collect/minipot\"\n", "", &["--case", "1.21"]);
     without.exits_with(96).says("template variable `reports`");
+}
+
+#[test]
+fn a_port_of_a_minipot_that_is_in_use_is_named() {
+    let own = include_str!("../minipot/profiles/reference.toml")
+        .replace("127.0.0.1", "127.0.78.1")
+        .replace("\"private\"", "\"host\"")
+        .replace("8080", "18087");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.toml");
+    std::fs::write(&path, own).unwrap();
+    let _taken = TcpListener::bind("127.0.78.1:18087").unwrap();
+    let ran = run(&["--sut", path.to_str().unwrap(), "--case", "3.1"]);
+    ran.exits_with(96).says("127.0.78.1:18087").says("is in use by");
+}
+
+#[test]
+fn garbage_and_frames_of_100_mb_are_findings_and_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.sock");
+    let endpoint = format!("ipc://{}", path.display());
+    let stranger = {
+        let endpoint = endpoint.clone();
+        std::thread::spawn(move || {
+            eventually("the socket is bound", || path.exists());
+            let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+            socket.set_linger(10_000).unwrap();
+            socket.connect(&endpoint).unwrap();
+            let topic = || b"sentinel/collect/minipot".to_vec();
+            socket.send_multipart([topic(), b"garbage".to_vec()], 0).unwrap();
+            socket.send_multipart(vec![vec![0xff]; 50], 0).unwrap();
+            socket.send_multipart([topic(), vec![7; 100 << 20]], 0).unwrap();
+        })
+    };
+    // It takes a few seconds, so that all of it has come by then.
+    let ran =
+        run_changed("[reports]", &format!("[reports]\nbind = \"{endpoint}\""), &["--case", "1.55", "--case", "2.3"]);
+    stranger.join().unwrap();
+    ran.exits_with(100);
+    let finding = ran.finding("1.55");
+    assert!(finding.contains("it has 50 frames, not a topic and a report"), "{finding}");
+    assert!(finding.contains("its second frame is no MessagePack map"), "{finding}");
+    assert!(finding.contains("its second frame has 104857600 bytes"), "{finding}");
+    let kept = std::fs::read_to_string(ran.place().join("reports/minipot-ftp-1.55.received.jsonl")).unwrap();
+    assert_eq!(kept.lines().filter(|line| line.contains("undecodable")).count(), 3, "{kept}");
+    assert!(kept.contains("\"length\":104857600"), "{kept}");
+    assert_eq!(ran.with("pass"), ["2.3"], "the run goes on: {}", ran.stderr);
+}
+
+/// What a random conversation sends, and what it expects to be reported, without the address that it comes from.
+fn said(ran: &Ran, case: &str) -> Vec<String> {
+    let history = std::fs::read_to_string(ran.place().join("history.jsonl")).unwrap();
+    let records = history.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_case = |record: &serde_json::Value| record["case"].as_str().is_some_and(|text| text.ends_with(case));
+    let from = records.skip_while(|record| !(record["event"] == "case_begin" && of_case(record)));
+    let own = from.take_while(|record| !(record["event"] == "case_end" && of_case(record)));
+    let mut said: Vec<(u64, String)> = Vec::new();
+    for record in own.filter(|record| record["event"] == "handler") {
+        let what = match record["step"].as_str() {
+            Some("sent") => format!("{} {}", record["bytes"], record["head"]),
+            Some("expects") => format!("{} {}", record["report"]["action"], record["report"]["data"]),
+            Some("start") => record["marker"].to_string(),
+            _ => continue,
+        };
+        said.push((record["handler"].as_u64().unwrap(), what));
+    }
+    // Handlers talk at the same time; each says what it says in its own order.
+    said.sort_by_key(|(handler, _)| *handler);
+    assert!(said.len() > 30, "{} steps", said.len());
+    said.into_iter().map(|(_, what)| what).collect()
+}
+
+#[test]
+fn a_random_conversation_can_be_had_again_whatever_else_is_run() {
+    for case in ["5.8", "5.9", "5.10"] {
+        let alone = said(&run(&["--seed", "7", "--case", case]), case);
+        let after_others = said(&run(&["--seed", "7", "--case", "1.24", "--case", "5.6", "--case", case]), case);
+        assert_eq!(alone, after_others, "{case}");
+        let other = said(&run(&["--seed", "8", "--case", case]), case);
+        assert_ne!(alone, other, "{case}: the seed says nothing");
+    }
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use portwitness::case::{Case, Context, step};
-use portwitness::checks::{Check, Judgement, PortWindow, Traffic};
+use portwitness::checks::{Check, Conversations, Judgement, PortWindow, Traffic};
 use portwitness::clients::payload::Payload;
 use portwitness::clients::{ClientContext, echo};
+use portwitness::handlers::Scenario;
 use portwitness::observers::ebpf::EbpfSettings;
 use portwitness::report::Everyone;
-use portwitness::runner::{Interrupt, Observation, Settings, run};
+use portwitness::runner::{Campaign, Interrupt, Observation, Settings, run};
 use portwitness::store::RunDir;
 use portwitness::suite::{Group, Plan};
 use portwitness::sut::Profile;
@@ -137,6 +138,37 @@ fn what_goes_wrong_in_a_case_ends_that_case_alone() {
         assert!(verdicts[4].contains("saw the other end of none"), "{verdicts:?}");
         assert!(judgement.cases.iter().all(|case| case.verdict.word() == "unknown"));
         assert_eq!((judgement.suites[0].unknown, judgement.suites[0].passed), (5, 0));
+    });
+}
+
+/// A case of one handler: a shell script that takes the place of its process.
+fn handled(number: &str, script: &'static str) -> Case {
+    let checks = vec![Check::Conversations(Conversations { at_least: 1 })];
+    case(number, Duration::from_secs(20), checks, move |context| async move {
+        let folder = tempfile::tempdir()?;
+        let program = folder.path().join("handler");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let scenario = Scenario::coded("x", "ftp", "127.0.0.1:7001".parse()?);
+        let scenario = Scenario { deadline: Duration::from_millis(200), ..scenario };
+        Campaign::new(&context)?.of_program(program).converse(vec![scenario]).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_handler_that_crashes_or_hangs_is_a_finding_and_the_run_goes_on() {
+    stage::alone(|| {
+        let judgement = judged(vec![
+            handled("1.1", "echo no way >&2; kill -SEGV $$"),
+            handled("1.2", "exec sleep 600"),
+            handled("1.3", "echo nonsense"),
+        ]);
+        let verdicts: Vec<String> = judgement.cases.iter().map(|case| case.verdict.to_string()).collect();
+        assert!(verdicts[0].contains("crashed (signal 11): no way"), "{verdicts:?}");
+        assert!(verdicts[1].contains("did not end within 2200 ms and was killed"), "{verdicts:?}");
+        assert!(verdicts[2].contains("nonsense"), "{verdicts:?}");
+        assert_eq!(judgement.suites[0].failed, 3);
     });
 }
 

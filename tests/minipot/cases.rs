@@ -2,6 +2,7 @@
 
 mod conversations;
 mod ends;
+mod high_water;
 mod reports;
 mod system;
 mod timeouts;
@@ -26,5 +27,8 @@ pub(crate) fn groups(minipot: &Arc<Minipot>, effort: Effort) -> Vec<Group> {
     let group = |(name, drafts): (&str, Vec<super::system::Draft>)| {
         Group::new(format!("minipot/{name}"), drafts.into_iter().map(|draft| draft.case(minipot)).collect())
     };
-    groups.into_iter().map(group).collect()
+    let mut groups: Vec<Group> = groups.into_iter().map(group).collect();
+    let cases = high_water::drafts(minipot).into_iter().map(|draft| draft.case(minipot)).collect();
+    groups.push(Group { unreported: true, ..Group::new("minipot/high-water", cases) });
+    groups
 }

@@ -8,6 +8,8 @@ use portwitness::case::{Case, Context, step};
 use portwitness::checks::{Check, ConnectionsReported, Conversations, ListenersAre, SystemCloses, reports};
 use portwitness::endpoint::Endpoint;
 use portwitness::handlers::{Dialogue, Scenario};
+use portwitness::history::{Event, ReportsChange};
+use portwitness::observers::reports::{ReportsError, ReportsHandle};
 use portwitness::runner::{Campaign, Pace};
 use portwitness::sut::ending::{self, Signal, Whom};
 use portwitness::sut::{Profile, ProfileError};
@@ -83,6 +85,13 @@ pub(crate) enum Act {
     Rebind { away: Duration },
     /// After the last reply a process is sent a signal, by which the whole system ends.
     End { whom: Whom, signal: Signal, within_ms: u64 },
+    /// No proxy is there: the conversations make as many messages as are `kept`, and it comes so long after.
+    Come { kept: usize, after: Duration },
+    /// No proxy is there: all conversations but the last make as many messages as are `kept`. So long after, the last makes
+    /// one more, by which the whole system ends.
+    Overflow { kept: usize, after: Duration, within_ms: u64 },
+    /// A proxy is there that never reads, by which the whole system ends.
+    Unread { within_ms: u64 },
 }
 
 /// A case that consists of scenarios, carried out all at once.
@@ -121,8 +130,11 @@ impl Draft {
         let rounds = if matches!(act, Act::Rebind { .. }) { 2 } else { 1 };
         let at_least = rounds * scenarios.len() as u64;
         let mut checks = vec![Check::Conversations(Conversations { at_least })];
-        checks.extend(reports::all(self.late_ms.unwrap_or(minipot.late_ms)));
-        checks.push(Check::ConnectionsReported(ConnectionsReported {}));
+        // Of what nobody takes, nothing is to be judged.
+        if !matches!(act, Act::Overflow { .. } | Act::Unread { .. }) {
+            checks.extend(reports::all(self.late_ms.unwrap_or(minipot.late_ms)));
+            checks.push(Check::ConnectionsReported(ConnectionsReported {}));
+        }
         if self.closes > 0 {
             checks.push(Check::SystemCloses(SystemCloses { at_least: self.closes }));
         }
@@ -156,30 +168,78 @@ impl Act {
             Self::Converse => campaign.run(scenarios).await.map(drop),
             Self::Rebind { away } => {
                 campaign.run(scenarios.clone()).await?;
-                let reports = context.reports.clone().ok_or_else(|| anyhow::anyhow!("the profile has no [reports]"))?;
-                let bound = reports.clone();
-                tokio::task::spawn_blocking(move || bound.unbind()).await??;
+                proxy(context, ReportsHandle::unbind).await?;
                 if !away.is_zero() {
                     campaign.converse(scenarios.clone()).await?;
                     tokio::time::sleep(away).await;
                 }
-                tokio::task::spawn_blocking(move || reports.bind()).await??;
+                proxy(context, ReportsHandle::bind).await?;
                 if away.is_zero() {
                     campaign.converse(scenarios).await?;
                 }
                 campaign.settle().await
             }
             Self::End { whom, signal, within_ms } => {
-                let ended = campaign.converse(scenarios).await?;
-                ensure!(!ended.is_empty(), "nobody conversed");
+                let conversed = campaign.converse(scenarios).await?;
+                ensure!(!conversed.is_empty(), "nobody conversed");
                 ending::ask(&context.recorder, whom, signal)?;
-                // Whether it does is for the check.
-                let within = Duration::from_millis(within_ms) + Duration::from_millis(200);
-                ending::ended(&context.recorder, within).await;
+                ended(context, within_ms).await;
                 campaign.settle().await
+            }
+            Self::Come { kept, after } => {
+                fill(&campaign, scenarios, kept).await?;
+                tokio::time::sleep(after).await;
+                proxy(context, ReportsHandle::bind).await?;
+                campaign.settle().await
+            }
+            Self::Overflow { kept, after, within_ms } => {
+                let one_more = scenarios.pop();
+                fill(&campaign, scenarios, kept).await?;
+                tokio::time::sleep(after).await;
+                ending::provoked(&context.recorder, "one message more than are kept");
+                campaign.converse(one_more.into_iter().collect()).await?;
+                ended(context, within_ms).await;
+                Ok(())
+            }
+            Self::Unread { within_ms } => {
+                proxy(context, ReportsHandle::bind_unread).await?;
+                ending::provoked(&context.recorder, "reports that nobody reads");
+                campaign.converse(scenarios).await?;
+                ended(context, within_ms).await;
+                // What did arrive is kept.
+                proxy(context, ReportsHandle::unbind).await?;
+                ensure!(connected(context), "the system never connected: there was no proxy that it could fill");
+                Ok(())
             }
         }
     }
+}
+
+/// Carries out the conversations, which must make as many messages as are `kept`, the welcome among them.
+async fn fill(campaign: &Campaign<'_>, scenarios: Vec<Scenario>, kept: usize) -> anyhow::Result<()> {
+    campaign.converse(scenarios).await?;
+    let made = campaign.missing() + 1;
+    ensure!(made == kept, "the conversations make {made} messages, not {kept}: what is kept cannot be told");
+    Ok(())
+}
+
+/// Does something with the proxy's socket, which may take a moment.
+async fn proxy(context: &Context, act: fn(&ReportsHandle) -> Result<(), ReportsError>) -> anyhow::Result<()> {
+    let reports = context.reports.clone().ok_or_else(|| anyhow::anyhow!("the profile has no [reports]"))?;
+    Ok(tokio::task::spawn_blocking(move || act(&reports)).await??)
+}
+
+/// Whether the system has connected to the proxy's socket in this case.
+fn connected(context: &Context) -> bool {
+    context.recorder.records(|records| {
+        let mut own = records.iter().rev().take_while(|record| !matches!(record.event, Event::CaseBegin { .. }));
+        own.any(|record| matches!(record.event, Event::Reports(ReportsChange::Connected)))
+    })
+}
+
+/// Waits until the system has ended. Whether it does is for the check.
+async fn ended(context: &Context, within_ms: u64) {
+    ending::ended(&context.recorder, Duration::from_millis(within_ms + 200)).await;
 }
 
 /// The check that the four ports listen, each by a child of the master, and nothing else does.

@@ -182,8 +182,11 @@ fn fault_by_fault(
     let began = Instant::now();
     let mut wanted: Vec<(usize, Wanted)> = Vec::new();
     for (index, fault) in faults.iter().enumerate() {
-        let chosen = if arguments.cases.is_empty() { telling } else { &arguments.cases };
-        let cases = if arguments.short { fault.short.clone() } else { chosen.to_vec() };
+        let cases = match (arguments.short, arguments.cases.is_empty()) {
+            (true, _) => fault.short.clone(),
+            (false, true) => [telling, &fault.also].concat(),
+            (false, false) => arguments.cases.clone(),
+        };
         for round in 0..arguments.repeat {
             wanted.push((index, Wanted { fault: fault.name.clone(), round, cases: cases.clone() }));
         }

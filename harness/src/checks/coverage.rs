@@ -98,8 +98,9 @@ pub fn judge(slice: &Slice<'_>) -> Verdict {
 
 /// Fails when a process of the system under test died by itself during the case.
 pub fn alive(slice: &Slice<'_>) -> Verdict {
-    // How a system ends that a case has asked to is for the check of that.
-    let asked = |record: &Record| matches!(record.event, Event::Sut(SutChange::Asked { .. }));
+    // How a system ends that a case has asked to, or brought to it, is for the check of that.
+    let asked =
+        |record: &Record| matches!(record.event, Event::Sut(SutChange::Asked { .. } | SutChange::Provoked { .. }));
     if slice.own().iter().any(asked) {
         return Verdict::Pass;
     }

@@ -63,7 +63,9 @@ pub(crate) fn check() -> impl Strategy<Value = Check> {
         Just(Check::ConnectionsReported(ConnectionsReported {})),
         any::<u64>().prop_map(|at_least| Check::SystemCloses(SystemCloses { at_least })),
         prop::collection::vec(endpoint(), 0..3).prop_map(|endpoints| Check::ListenersAre(ListenersAre { endpoints })),
-        any::<u64>().prop_map(|within_ms| Check::SystemEnds(SystemEnds { within_ms })),
+        any::<(u64, u64, u8)>().prop_map(|(within_ms, not_before_ms, exit_code)| {
+            Check::SystemEnds(SystemEnds { within_ms, not_before_ms, exit_code })
+        }),
         sinsp().prop_map(Check::Sinsp),
     ]
 }

@@ -9,7 +9,7 @@ use crate::history::{Event, SutChange};
 pub(super) struct System {
     checks: Vec<CheckJudgement>,
     running: Vec<String>,
-    /// A case has asked the system that runs now to end.
+    /// A case has asked the system that runs now to end, or brought about what it ends by.
     asked: bool,
 }
 
@@ -22,7 +22,7 @@ impl System {
                 self.asked = false;
                 return;
             }
-            Event::Sut(SutChange::Asked { .. }) => {
+            Event::Sut(SutChange::Asked { .. } | SutChange::Provoked { .. }) => {
                 self.asked = true;
                 return;
             }

@@ -238,6 +238,11 @@ pub enum SutChange {
         /// The signal, as signal(7) numbers it.
         signal: i32,
     },
+    /// A case begins to bring about what the system ends by, as its specification has it.
+    Provoked {
+        /// What, in words.
+        by: String,
+    },
     /// A process ended before the run asked it to stop.
     Died {
         /// Its name in the profile.

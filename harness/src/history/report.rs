@@ -147,6 +147,8 @@ pub enum ReportsChange {
     },
     /// It was closed by the suite: to the system, its peer went away.
     Unbound,
+    /// It is bound and takes nothing in until it is closed: to the system, a peer that never reads.
+    Held,
     /// A peer connected and said who it is.
     Connected,
     /// A peer went away, or was put off.

@@ -161,6 +161,12 @@ impl ReportsHandle {
         Ok(())
     }
 
+    /// Binds after [`Self::unbind`], and reads nothing: to the system, its peer is there and takes no reports. What reaches the
+    /// socket all the same is taken in by the next [`Self::unbind`].
+    pub fn bind_unread(&self) -> Result<(), ReportsError> {
+        self.ask(Command::Hold).map(drop)
+    }
+
     fn ask<T>(&self, command: impl FnOnce(Sender<Result<T, ReportsError>>) -> Command) -> Result<T, ReportsError> {
         let (answer, answered) = channel();
         self.commands.send(command(answer)).map_err(|_| ReportsError::Ended)?;

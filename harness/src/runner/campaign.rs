@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -43,6 +44,8 @@ pub struct Campaign<'a> {
     context: &'a Context,
     pace: Pace,
     launcher: Launcher,
+    /// Scenarios that were begun.
+    begun: AtomicU64,
 }
 
 impl<'a> Campaign<'a> {
@@ -51,7 +54,7 @@ impl<'a> Campaign<'a> {
         let program = std::env::current_exe().context("the path of this program")?;
         let env = vec![(guardian::MARK.to_owned(), guardian::mark().to_owned())];
         let launcher = Launcher { recorder: context.recorder.clone(), program, env };
-        Ok(Self { context, pace: Pace::default(), launcher })
+        Ok(Self { context, pace: Pace::default(), launcher, begun: AtomicU64::new(0) })
     }
 
     /// The same with another pace.
@@ -81,11 +84,14 @@ impl<'a> Campaign<'a> {
         let mut running = JoinSet::new();
         for (place, mut scenario) in scenarios.into_iter().enumerate() {
             let handler = self.context.recorder.next_op().0;
+            // What is said follows from the seed of the case and the scenario's place in it, whichever other cases are run: with
+            // the run's seed the same conversation can be had again. A case's seed is its own, and so no two share a marker.
+            let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
             if scenario.marker.is_empty() {
-                scenario.marker = format!("m{:x}h{handler}", self.context.seed & 0xff_ffff);
+                scenario.marker = format!("m{:x}h{number}", self.context.seed & 0xffff_ffff);
             }
             if scenario.seed == 0 {
-                scenario.seed = self.context.seed ^ handler;
+                scenario.seed = self.context.seed ^ number;
             }
             if scenario.address.is_none() && scenario.target.ip().is_ipv4() {
                 scenario.address = Some(scenario::address(handler));
@@ -136,6 +142,11 @@ impl<'a> Campaign<'a> {
         let settled = ReportsChange::Settled { missing: missing as u64, waited_ms };
         self.context.recorder.record(Source::Runner, Event::Reports(settled));
         Ok(())
+    }
+
+    /// Reports that handlers of the case expect and that have not come.
+    pub fn missing(&self) -> usize {
+        self.look().0
     }
 
     /// Reports that have not come yet, and messages that have.

@@ -57,6 +57,11 @@ pub fn ask(recorder: &Recorder, whom: Whom, signal: Signal) -> Result<(), AskErr
     kill_process(pid, signal).map_err(|error| failed(error.to_string()))
 }
 
+/// Records that a case begins to bring about, by what stands here, that the system ends. It is then no longer expected to live.
+pub fn provoked(recorder: &Recorder, by: &str) {
+    recorder.record(Source::Runner, Event::Sut(SutChange::Provoked { by: by.into() }));
+}
+
 /// Waits until the system's first process and all its children have ended, as the observer sees it; false on expiry.
 pub async fn ended(recorder: &Recorder, within: Duration) -> bool {
     let Some(first) = first(recorder) else { return true };

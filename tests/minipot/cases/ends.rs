@@ -14,7 +14,7 @@ const WITHIN_MS: u64 = 3000;
 pub(super) fn drafts(minipot: &Minipot) -> Vec<Draft> {
     let draft = |number: u32, title: &str, whom, signal| Draft {
         act: Act::End { whom, signal, within_ms: WITHIN_MS },
-        checks: vec![Check::SystemEnds(SystemEnds { within_ms: WITHIN_MS })],
+        checks: vec![Check::SystemEnds(SystemEnds::in_order(WITHIN_MS))],
         ..Draft::new(&format!("8.{number}"), title, "Processes and report path", dialogues::logins(minipot))
     };
     let stopped = |signal| format!("SIG{signal} right after the last reply: every report is delivered");

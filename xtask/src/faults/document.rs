@@ -62,6 +62,12 @@ fn render(reference: Reference, telling: &[String], compared: &[Compared]) -> St
             telling.join(", ")
         );
     }
+    for run in compared.iter().filter(|run| !run.fault.also.is_empty()) {
+        let _ = writeln!(text, "- `{}` is run with {} too", run.fault.name, run.fault.also.join(", "));
+    }
+    if compared.iter().any(|run| !run.fault.also.is_empty()) {
+        text.push('\n');
+    }
     let kernel = compared.iter().map(|run| run.kernel.as_str()).find(|kernel| !kernel.is_empty());
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let _ = writeln!(text, "{MACHINE}Linux {} with {cpus} CPUs.", kernel.unwrap_or("of unknown release"));
@@ -139,7 +145,8 @@ mod tests {
     fn compared(seen: &str, kernel: &str) -> Vec<Compared> {
         let fails = vec![Fails { cases: vec!["2.5".into()], check: "window".into(), finding: "* too late".into() }];
         let may = vec![May { cases: vec!["3".into()], be: vec!["unknown".into()], why: "because".into() }];
-        let late = Fault { name: "late".into(), effect: "closes late".into(), fails, may, ..Fault::default() };
+        let (name, effect, also) = ("late".into(), "closes late".into(), vec!["9.1".into(), "9.2".into()]);
+        let late = Fault { name, effect, fails, may, also, ..Fault::default() };
         let cases = vec![case("2.5", "fail", "window of p", seen)];
         let run = Outcome { exit: 100, cases, kernel: kernel.into(), ..Outcome::default() };
         let ends = Some(Ends { exit: 96, says: "died".into() });
@@ -155,6 +162,7 @@ mod tests {
             "| `late` | closes late | 2.5 | window … | … too late |",
             "| `dies` | dies | exit code 96 | start of the system | died |",
             "Run on Linux 6.18 with",
+            "- `late` is run with 9.1, 9.2 too\n",
             "2 of 2 faults",
             "- `late`: 3 may be unknown: because",
             "- **late**, 2.5, window of p: expected x; 1 ms too late",

@@ -35,6 +35,8 @@ pub(crate) struct Fault {
     pub(crate) system: Vec<Fails>,
     /// The run ends with this code before any case, and says this.
     pub(crate) ends: Option<Ends>,
+    /// Cases that the matrix has for this fault beside [`Expectations::cases`].
+    pub(crate) also: Vec<String>,
     /// A few cases that tell it from the correct reference.
     pub(crate) short: Vec<String>,
     /// A run takes minutes longer than others.
@@ -97,7 +99,7 @@ impl Expectations {
             ensure!(something, "{name} makes nothing fail: nothing would show that it acts");
             let must = fault.fails.iter().chain(&fault.unknown).map(|it| &it.cases);
             let lists = must.chain(fault.may.iter().map(|it| &it.cases));
-            for pattern in lists.flatten().chain(&fault.short) {
+            for pattern in lists.flatten().chain(&fault.also).chain(&fault.short) {
                 ensure!(range(pattern).is_some(), "{name}: `{pattern}` is no case: write 2.6, 2.5-2.8 or 2");
             }
             for verdict in fault.may.iter().flat_map(|may| &may.be) {

@@ -168,8 +168,12 @@ impl Look<'_, '_> {
         self.matching.lost.iter().map(finding).collect()
     }
 
-    /// A report from before the case, by its own word.
+    /// A report from before the case: by its own word, or by the address of a handler that is no longer there.
     fn is_old(&self, received: &Received<'_>) -> bool {
+        self.has_old_time(received) || self.exchange.is_of_earlier_handler(&received.report.ip)
+    }
+
+    fn has_old_time(&self, received: &Received<'_>) -> bool {
         let begin = unix_ns(self.slice, self.slice.begin);
         received.report.ts.is_some_and(|ts| i128::from(ts) * 1_000_000_000 < begin - 2_000_000_000)
     }
@@ -213,6 +217,10 @@ impl Look<'_, '_> {
                     let after = found.at.ms_after(self.received(*of).at);
                     Some((found, format!("came again {after:.3} ms later, after others of its minipot")))
                 }
+                Surplus::Extra if self.is_old(found) && !self.has_old_time(found) => Some((
+                    found,
+                    format!("came {}, from the address of a handler of an earlier case", self.when(found.at)),
+                )),
                 Surplus::Extra if self.is_old(found) => {
                     let ts = found.report.ts.unwrap_or_default();
                     Some((found, format!("came {} with the `ts` {ts}, from before the case", self.when(found.at))))

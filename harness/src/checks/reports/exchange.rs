@@ -1,6 +1,7 @@
 //! What handlers expected in a case, and what came.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::checks::slice::Slice;
 use crate::clock::Timestamp;
@@ -34,6 +35,8 @@ pub struct Talker<'a> {
     pub target: Endpoint,
     /// Its process.
     pub pid: Tgid,
+    /// Its own address: that of its first connection.
+    pub address: Option<IpAddr>,
     /// The own ends of its connections, by their number.
     pub locals: BTreeMap<u32, Endpoint>,
     /// What went wrong in the conversation: place, expected, seen.
@@ -112,9 +115,10 @@ impl<'a> Exchange<'a> {
         for record in records {
             let Event::Handler(handling) = &record.event else { continue };
             let handler = handling.handler;
-            if let HandlerStep::Start { name, minipot, target, pid, .. } = &handling.step {
+            if let HandlerStep::Start { name, minipot, target, pid, address, .. } = &handling.step {
                 let locals = BTreeMap::new();
-                let talker = Talker { name, minipot, target: *target, pid: *pid, locals, failed: None, ended: None };
+                let (target, pid, address) = (*target, *pid, *address);
+                let talker = Talker { name, minipot, target, pid, address, locals, failed: None, ended: None };
                 self.talkers.insert(handler, talker);
             }
             let talker = self.talkers.get_mut(&handler);
@@ -154,6 +158,20 @@ impl<'a> Exchange<'a> {
             }
         }
         connections.values_mut().for_each(|answers| answers.sent(&mut self.expected));
+    }
+
+    /// Whether an address is that of a handler that was there before those of this case: each of a run has a block of 256
+    /// addresses of its own, from 127.16.0.0 on to 127.239.255.255, one after the other ([`HandlerStep::Start`] tells the first of each).
+    pub(super) fn is_of_earlier_handler(&self, ip: &str) -> bool {
+        let block = |ip: Ipv4Addr| u32::from(ip) >> 8;
+        let handlers = block(Ipv4Addr::new(127, 16, 0, 0))..=block(Ipv4Addr::new(127, 239, 255, 255));
+        let own = self.talkers.values().filter_map(|talker| match talker.address {
+            Some(IpAddr::V4(address)) => Some(block(address)),
+            _ => None,
+        });
+        // Those of a case that speak IPv6 alone have none.
+        let first = own.min().unwrap_or(u32::MAX);
+        ip.parse().map(block).is_ok_and(|block| handlers.contains(&block) && block < first)
     }
 
     /// The handler of an expected report.

@@ -34,7 +34,7 @@ impl Story {
                     name: format!("h{handler}"),
                     minipot: "ftp".into(),
                     target: endpoint(TARGET),
-                    address: None,
+                    address: Some("127.16.0.1".parse().expect("an address")),
                     marker: "m".into(),
                     pid: Tgid(100),
                 },
@@ -208,6 +208,31 @@ fn a_report_from_before_the_case_is_stale() {
     };
     says(&make(4_000_000_000), "fail", "with the `ts` 0, from before the case");
     assert!(make(0).passed());
+}
+
+#[test]
+fn a_report_of_a_handler_of_an_earlier_case_is_stale() {
+    let from = |ip: &'static str, own: Option<&'static str>| {
+        move |story: &mut Story| {
+            for record in &mut story.records {
+                if let Event::Handler(Handling { step: HandlerStep::Start { address, .. }, .. }) = &mut record.event {
+                    *address = own.map(|own| own.parse().expect("an address"));
+                }
+            }
+            let report = Report { ts: Some(TS), ip: ip.into(), ..report("login", Some("other")) };
+            story.message(2300, Message::Report { topic: "t".into(), report, flaws: vec![] });
+        }
+    };
+    for ip in ["127.16.4.3", "127.16.0.200"] {
+        after_all(from(ip, Some("127.16.5.1")), &[(Aspect::Stale, "from the address of a handler of an earlier case")]);
+    }
+    // Handlers that speak IPv6 have no address of their own.
+    after_all(from("127.16.4.3", None), &[(Aspect::Stale, "a handler of an earlier case")]);
+    after_all(from("127.240.0.1", None), &[(Aspect::Extra, "no report that nobody brought about")]);
+    // A handler of the case itself, one that is still to come, and addresses that no handler has.
+    for ip in ["127.16.5.2", "127.16.6.1", "127.15.255.1", "127.0.0.1", "::1", "::ffff:127.16.4.3", "nobody"] {
+        after_all(from(ip, Some("127.16.5.1")), &[(Aspect::Extra, "no report that nobody brought about")]);
+    }
 }
 
 #[test]

@@ -236,6 +236,7 @@ fn sut() -> impl Strategy<Value = SutChange> {
         Just(SutChange::Ready),
         (text(), text()).prop_map(|(process, status)| SutChange::Died { process, status }),
         (any::<u32>(), any::<i32>()).prop_map(|(tgid, signal)| SutChange::Asked { tgid, signal }),
+        text().prop_map(|by| SutChange::Provoked { by }),
         (text(), any::<u64>(), text()).prop_map(|(process, took_ms, status)| SutChange::Stopped {
             process,
             took_ms,

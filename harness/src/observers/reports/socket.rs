@@ -21,7 +21,8 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn bind(place: &Place) -> Result<Self, ReportsError> {
+    /// `high_water` messages wait for us at the most.
+    pub(super) fn bind(place: &Place, high_water: i32) -> Result<Self, ReportsError> {
         place.check()?;
         let endpoint = place.endpoint();
         let failed = |error: zmq::Error| match error {
@@ -31,7 +32,7 @@ impl Intake {
         // With a context of its own, a socket that is dropped is closed when the context is.
         let context = zmq::Context::new();
         let pull = context.socket(zmq::PULL).map_err(failed)?;
-        pull.set_linger(0).and_then(|()| pull.set_rcvhwm(HIGH_WATER)).map_err(failed)?;
+        pull.set_linger(0).and_then(|()| pull.set_rcvhwm(high_water)).map_err(failed)?;
         pull.set_maxmsgsize(LONGEST_FRAME).map_err(failed)?;
         let events = [
             SocketEvent::HANDSHAKE_SUCCEEDED,

@@ -108,6 +108,60 @@ fn a_peer_that_went_away_finds_it_again() {
 }
 
 #[test]
+fn a_peer_that_speaks_another_protocol_is_put_off_and_others_are_heard() {
+    let (recorder, observer) = observer(None);
+    let observer = observer.unwrap();
+    let endpoint = observer.handle().endpoint().to_owned();
+    let mut stranger = std::os::unix::net::UnixStream::connect(endpoint.strip_prefix("ipc://").unwrap()).unwrap();
+    // The greeting of ZMTP 3.0 (RFC 23), with a security mechanism that there is not.
+    let greeting = [&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0][..], b"NONSENSE", &[0; 44]].concat();
+    std::io::Write::write_all(&mut stranger, &greeting).unwrap();
+    let (_context, socket) = sender(&endpoint);
+    socket.send("t", 0).unwrap();
+    assert_eq!(came(&recorder, 1), [Message::Welcome { topic: "t".into() }]);
+    let refused = |change: &ReportsChange| matches!(change, ReportsChange::Refused { .. });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !changes(&recorder).iter().any(refused) {
+        assert!(Instant::now() < deadline, "{:?}", changes(&recorder));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // ZMQ takes a first byte that is not 0xff for the length of a frame of ZMTP 1.0, and what follows for frames: they are kept.
+    let mut stranger = std::os::unix::net::UnixStream::connect(endpoint.strip_prefix("ipc://").unwrap()).unwrap();
+    std::io::Write::write_all(&mut stranger, b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    drop(stranger);
+    socket.send("t", 0).unwrap();
+    assert_eq!(came(&recorder, 2).last(), Some(&Message::Welcome { topic: "t".into() }));
+    observer.stop();
+}
+
+#[test]
+fn a_socket_that_is_not_read_holds_the_sender_up_and_loses_nothing() {
+    let (recorder, observer) = observer(None);
+    let observer = observer.unwrap();
+    let handle = observer.handle();
+    handle.unbind().unwrap();
+    handle.bind_unread().unwrap();
+    let (_context, socket) = sender(handle.endpoint());
+    socket.set_sndhwm(10).unwrap();
+    socket.connect(handle.endpoint()).unwrap();
+    socket.set_sndtimeo(500).unwrap();
+    let mut sent = 0;
+    while sent < 1000 && socket.send(vec![b't'; 100_000], 0).is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 1000, "nothing holds it up");
+    assert_eq!(handle.drain(), Ok(0), "nothing was taken in");
+    handle.unbind().unwrap();
+    let kept = messages(&recorder).len();
+    assert!(kept > 0, "what reached the socket is kept");
+    handle.bind().unwrap();
+    drop(observer);
+    let told = changes(&recorder);
+    let place = |wanted: ReportsChange| told.iter().position(|change| *change == wanted);
+    assert!(place(ReportsChange::Held) > place(ReportsChange::Unbound), "{told:?}");
+}
+
+#[test]
 fn every_user_reaches_the_socket_and_its_folder_goes_with_it() {
     let (_recorder, observer) = observer(None);
     let observer = observer.unwrap();

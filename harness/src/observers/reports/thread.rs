@@ -20,6 +20,7 @@ pub(super) enum Command {
     Drain(Sender<Result<u64, ReportsError>>),
     Unbind(Sender<Result<u64, ReportsError>>),
     Bind(Sender<Result<u64, ReportsError>>),
+    Hold(Sender<Result<u64, ReportsError>>),
     Stop(Sender<Result<u64, ReportsError>>),
 }
 
@@ -37,6 +38,8 @@ pub(super) struct Intake {
     commands: Receiver<Command>,
     wake: Arc<OwnedFd>,
     socket: Option<socket::Intake>,
+    /// The socket is bound, and nothing is taken in from it.
+    held: bool,
     messages: u64,
     /// Messages that came in a row, since when.
     row: (u64, Timestamp),
@@ -51,7 +54,7 @@ impl Intake {
         wake: Arc<OwnedFd>,
     ) -> Result<Self, ReportsError> {
         let row = (0, Timestamp::now());
-        let mut intake = Self { recorder, place, topic, commands, wake, socket: None, messages: 0, row };
+        let mut intake = Self { recorder, place, topic, commands, wake, socket: None, held: false, messages: 0, row };
         intake.open()?;
         Ok(intake)
     }
@@ -82,6 +85,8 @@ impl Intake {
                         let _ = answer.send(Ok(messages));
                     }
                     Command::Unbind(answer) => {
+                        self.release()?;
+                        let messages = self.messages;
                         if self.socket.take().is_some() {
                             self.tell(ReportsChange::Unbound);
                         }
@@ -90,7 +95,12 @@ impl Intake {
                     Command::Bind(answer) => {
                         let _ = answer.send(self.open().map(|()| messages));
                     }
+                    Command::Hold(answer) => {
+                        let _ = answer.send(self.hold().map(|()| messages));
+                    }
                     Command::Stop(answer) => {
+                        self.release()?;
+                        let messages = self.messages;
                         self.socket = None;
                         self.tell(ReportsChange::Stopped { messages });
                         let _ = answer.send(Ok(messages));
@@ -103,17 +113,36 @@ impl Intake {
 
     fn open(&mut self) -> Result<(), ReportsError> {
         if self.socket.is_none() {
-            self.socket = Some(socket::Intake::bind(&self.place)?);
+            self.socket = Some(socket::Intake::bind(&self.place, HIGH_WATER)?);
             let (endpoint, topic) = (self.place.endpoint().to_owned(), self.topic.clone());
             self.tell(ReportsChange::Bound { endpoint, topic });
         }
         Ok(())
     }
 
+    /// Binds a socket that is not read. ZMQ takes one message in by itself; the others wait at the system's end.
+    fn hold(&mut self) -> Result<(), ReportsError> {
+        if self.socket.is_none() {
+            self.socket = Some(socket::Intake::bind(&self.place, 1)?);
+            self.held = true;
+            self.tell(ReportsChange::Held);
+        }
+        Ok(())
+    }
+
+    /// What a socket that was not read has received is taken in all the same.
+    fn release(&mut self) -> Result<(), zmq::Error> {
+        if std::mem::take(&mut self.held) { self.take_in_all() } else { Ok(()) }
+    }
+
+    fn read(&self) -> Option<&socket::Intake> {
+        self.socket.as_ref().filter(|_| !self.held)
+    }
+
     fn wait(&self) -> Result<(), zmq::Error> {
         let wake = PollItem::from_fd(self.wake.as_raw_fd(), PollEvents::POLLIN);
         let mut items = vec![wake];
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = self.read() {
             items.extend(socket.items());
         }
         match zmq::poll(&mut items, -1) {
@@ -127,7 +156,7 @@ impl Intake {
         let began = Instant::now();
         loop {
             self.take_in()?;
-            let Some(socket) = &self.socket else { return Ok(()) };
+            let Some(socket) = self.read() else { return Ok(()) };
             match zmq::poll(&mut socket.items(), QUIET_MS) {
                 Ok(0) => return Ok(()),
                 _ if began.elapsed() > FLOOD => return Ok(()),
@@ -140,7 +169,7 @@ impl Intake {
     /// Takes in what is there, until nothing is.
     fn take_in(&mut self) -> Result<(), zmq::Error> {
         loop {
-            let Some(socket) = &self.socket else { return Ok(()) };
+            let Some(socket) = self.read() else { return Ok(()) };
             let mut records: Vec<Record> = socket.changes()?.into_iter().map(change).collect();
             let mut taken = 0;
             while taken < PORTION {

@@ -18,11 +18,11 @@ pub(crate) enum Fault {
     LosesConnects,
     /// Each login report comes twice
     DuplicatesReport,
-    /// The second report of each connection comes after the third, or at its end
+    /// FTP: the connect report of each connection comes after the one that follows it, or at its end
     ReordersReports,
     /// Each login report comes 3 s late
     DelaysReport,
-    /// Each login report comes half a second after the reply
+    /// FTP: each login report comes a second after the reply
     ReportsAfterReply,
     /// With each connect report the last other report of an earlier connection comes once more
     StaleReport,
@@ -78,6 +78,16 @@ pub(crate) enum Fault {
     WrongTopic,
     /// An empty third frame follows each report
     ExtraFrame,
+    /// Every message is kept for a proxy that takes none
+    KeepsAll,
+    /// 999 messages are kept for a proxy that takes none
+    KeepsFewer,
+    /// One message more than are kept ends the master at once
+    GivesUpAtOnce,
+    /// One message more than are kept holds the master up for ever
+    NeverGivesUp,
+    /// A master whose reports nobody takes exits with code 1
+    WrongExitCode,
 
     // What is said
     /// A failed login is answered with another code: FTP 531, SMTP 536, HTTP 403; Telnet says `Login failed`

@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Err(Undelivered) => {
             warn!("the proxy takes no reports: giving up");
             master.proxy.abandon()?;
-            Ok(ExitCode::from(UNDELIVERED))
+            Ok(if faults.has(Fault::WrongExitCode) { ExitCode::FAILURE } else { ExitCode::from(UNDELIVERED) })
         }
     }
 }

@@ -84,9 +84,9 @@ impl Reporter {
                 self.write(&packed)?;
                 self.write(&packed)?;
             }
-            Some(Fault::ReordersReports) if origin.reports == 2 => origin.held = Some(packed),
+            Some(Fault::ReordersReports) if connect && self.kind == Kind::Ftp => origin.held = Some(packed),
             Some(Fault::DelaysReport) if login => self.write_later(3000, packed),
-            Some(Fault::ReportsAfterReply) if login => self.write_later(500, packed),
+            Some(Fault::ReportsAfterReply) if login && self.kind == Kind::Ftp => self.write_later(1000, packed),
             Some(Fault::StaleReport) => {
                 self.write(&packed)?;
                 if let Some((_, stale)) = stale {

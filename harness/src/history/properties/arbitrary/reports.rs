@@ -45,7 +45,12 @@ fn flaw() -> impl Strategy<Value = Flaw> {
 pub(super) fn change() -> impl Strategy<Value = ReportsChange> {
     prop_oneof![
         (text(), text()).prop_map(|(endpoint, topic)| ReportsChange::Bound { endpoint, topic }),
-        prop::sample::select(vec![ReportsChange::Unbound, ReportsChange::Connected, ReportsChange::Disconnected]),
+        prop::sample::select(vec![
+            ReportsChange::Unbound,
+            ReportsChange::Held,
+            ReportsChange::Connected,
+            ReportsChange::Disconnected
+        ]),
         text().prop_map(|reason| ReportsChange::Refused { reason }),
         (any::<u64>(), time()).prop_map(|(messages, since)| ReportsChange::Backlog { messages, since }),
         any::<u64>().prop_map(|messages| ReportsChange::Drained { messages }),

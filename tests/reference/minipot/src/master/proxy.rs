@@ -32,10 +32,18 @@ impl Proxy {
     /// # Errors
     /// When ZeroMQ does not take the address.
     pub(super) fn connect(address: &str, topic: &str, faults: Faults) -> anyhow::Result<Self> {
+        let (kept, blocks) = match faults.on() {
+            // ZeroMQ takes 0 for no limit, and -1 for no end (zmq_setsockopt(3)).
+            Some(Fault::KeepsAll) => (0, SEND_TIMEOUT),
+            Some(Fault::KeepsFewer) => (HIGH_WATER_MARK - 1, SEND_TIMEOUT),
+            Some(Fault::GivesUpAtOnce) => (HIGH_WATER_MARK, 0),
+            Some(Fault::NeverGivesUp) => (HIGH_WATER_MARK, -1),
+            _ => (HIGH_WATER_MARK, SEND_TIMEOUT),
+        };
         let open = || {
             let socket = Context::new().socket(PUSH)?;
-            socket.set_sndhwm(HIGH_WATER_MARK)?;
-            socket.set_sndtimeo(SEND_TIMEOUT)?;
+            socket.set_sndhwm(kept)?;
+            socket.set_sndtimeo(blocks)?;
             socket.set_linger(LINGER)?;
             socket.connect(address)?;
             Ok::<_, Error>(socket)

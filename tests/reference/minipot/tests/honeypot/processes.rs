@@ -2,13 +2,16 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     FTP_GREETING, LOGIN_FAILS, USER_PROMPT,
-    system::{System, kill, listens, sockets, wait_until},
+    client::Client,
+    system::{SOON, System, kill, listens, sockets, wait_until},
 };
 
 #[test]
@@ -77,27 +80,70 @@ fn death_of_the_master_ends_all() {
     }
 }
 
+/// A connection with so many attempts.
+fn talk(system: &System, attempts: usize) -> Client {
+    let mut client = system.connect(system.ftp);
+    client.expect(FTP_GREETING);
+    client.say("USER a\r\nPASS b\r\n".repeat(attempts));
+    client.expect(format!("{USER_PROMPT}\r\n{LOGIN_FAILS}\r\n").repeat(attempts));
+    client
+}
+
+/// A system without a proxy that has made 1000 messages, and the last connection: the welcome, nine times 101 reports, and 90.
+pub(crate) fn full(arguments: &[&str]) -> (System, Client) {
+    let system = System::without_proxy(arguments);
+    system.wait_for_ports();
+    for _ in 0..9 {
+        talk(&system, 100);
+    }
+    let last = talk(&system, 89);
+    (system, last)
+}
+
+/// What a thousand and first message is made by.
+pub(crate) fn one_more(last: &mut Client) {
+    last.ask("PASS x", "503 Login with USER first.");
+}
+
 #[test]
 fn thousand_messages_are_kept_and_one_more_ends_it_with_code_6() {
-    let mut system = System::without_proxy(&[]);
-    system.wait_for_ports();
-    let talk = |attempts: usize| {
-        let mut client = system.connect(system.ftp);
-        client.expect(FTP_GREETING);
-        client.say("USER a\r\nPASS b\r\n".repeat(attempts));
-        client.expect(format!("{USER_PROMPT}\r\n{LOGIN_FAILS}\r\n").repeat(attempts));
-        client
-    };
-    // The welcome, nine times 101 reports, and a connection with 90 make 1000.
-    for _ in 0..9 {
-        talk(100);
-    }
-    let mut last = talk(89);
+    let (mut system, mut last) = full(&[]);
+    // It is not held up yet.
+    thread::sleep(Duration::from_secs(6));
     assert!(last.is_silent());
     let start = Instant::now();
-    last.ask("PASS x", "503 Login with USER first.");
+    one_more(&mut last);
     assert_eq!(system.wait().code(), Some(6));
     assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn thousand_messages_that_were_kept_are_delivered() {
+    let (system, mut last) = full(&[]);
+    let mut proxy = system.proxy();
+    assert_eq!(proxy.next(SOON).map(|frames| frames.len()), Some(1), "the welcome");
+    assert_eq!(proxy.reports(999).last().map(String::as_str), Some("ftp 127.0.0.1 login username=a password=b"));
+    one_more(&mut last);
+    assert_eq!(proxy.report(), "ftp 127.0.0.1 invalid");
+    proxy.is_quiet();
+}
+
+#[test]
+fn a_proxy_that_never_reads_ends_it_with_code_6() {
+    let mut system = System::without_proxy(&[]);
+    let _proxy = system.unread_proxy();
+    system.wait_for_ports();
+    let port = system.ftp;
+    let flood = thread::spawn(move || {
+        let attempts = format!("USER a\r\nPASS {}\r\n", "x".repeat(4000)).repeat(100);
+        for _ in 0..15 {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return };
+            // It is answered until the master is held up, and ends with that.
+            let _ = stream.write_all(attempts.as_bytes()).and_then(|()| stream.read_to_end(&mut Vec::new()));
+        }
+    });
+    assert_eq!(system.wait().code(), Some(6));
+    flood.join().unwrap();
 }
 
 #[test]

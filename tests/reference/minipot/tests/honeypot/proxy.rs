@@ -18,7 +18,13 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Binds it, open to everybody.
     pub(crate) fn bind(address: &str) -> Self {
+        Self::bind_with_room_for(1000, address)
+    }
+
+    /// The same, where at most so many messages wait to be read.
+    pub(crate) fn bind_with_room_for(messages: i32, address: &str) -> Self {
         let socket = zmq::Context::new().socket(zmq::PULL).unwrap();
+        socket.set_rcvhwm(messages).unwrap();
         socket.bind(address).unwrap();
         let path = address.strip_prefix("ipc://").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();

@@ -80,6 +80,11 @@ impl System {
         Proxy::bind(&socket(&self.folder))
     }
 
+    /// Binds it, and takes one message at the most unless it is read.
+    pub(crate) fn unread_proxy(&self) -> Proxy {
+        Proxy::bind_with_room_for(1, &socket(&self.folder))
+    }
+
     /// Waits until all ports listen.
     pub(crate) fn wait_for_ports(&self) {
         for port in [self.ftp, self.http, self.smtp, self.telnet] {

@@ -1,12 +1,16 @@
 //! Start, stop and death.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::ftp;
 use crate::{
     TELNET_USER, ftp_login,
+    processes::{full, one_more},
     system::{System, kill, listens, wait_until},
 };
 
@@ -63,4 +67,32 @@ fn never_listens() {
     }
     thread::sleep(Duration::from_millis(300));
     assert!(!listens(system.smtp));
+}
+
+#[test]
+fn keeps_too_much_or_too_little() {
+    let (mut system, mut last) = full(&["--fault", "keeps-all"]);
+    one_more(&mut last);
+    let (mut held_up, mut other) = full(&["--fault", "never-gives-up"]);
+    one_more(&mut other);
+    // Nothing is held up with 1000 messages but where 999 are kept.
+    let (mut fewer, _) = full(&["--fault", "keeps-fewer"]);
+    assert_eq!(fewer.wait().code(), Some(6));
+    thread::sleep(Duration::from_secs(2));
+    for master in [&mut system.master, &mut held_up.master] {
+        assert!(master.try_wait().unwrap().is_none());
+    }
+}
+
+#[test]
+fn gives_up_at_once_or_with_another_code() {
+    let (mut system, mut last) = full(&["--fault", "wrong-exit-code"]);
+    one_more(&mut last);
+    assert_eq!(system.wait().code(), Some(1));
+    let (mut system, mut last) = full(&["--fault", "gives-up-at-once"]);
+    let start = Instant::now();
+    // The minipot goes with its master, which may be before it has answered.
+    last.say("PASS x\r\n");
+    assert_eq!(system.wait().code(), Some(6));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }

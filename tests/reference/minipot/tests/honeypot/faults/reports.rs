@@ -29,23 +29,22 @@ fn lost_doubled_swapped() {
     assert_eq!(three("loses-report"), ["connect", "a", "c"]);
     assert_eq!(three("loses-connects"), ["a", "b", "c"]);
     assert_eq!(three("duplicates-report"), ["connect", "a", "a", "b", "b", "c", "c"]);
-    assert_eq!(three("reorders-reports"), ["connect", "b", "a", "c"]);
+    assert_eq!(three("reorders-reports"), ["a", "connect", "b", "c"]);
     assert_eq!(three("reports-the-end"), ["connect", "a", "b", "c", "invalid"]);
 }
 
 #[test]
 fn held_report_comes_at_the_end_when_nothing_follows_it() {
     let (_system, mut proxy, mut client) = ftp("reorders-reports");
-    ftp_login(&mut client, "me", "secret");
-    assert_eq!(proxy.report(), CONNECT);
+    client.ask("USER me", "331 Please specify the password.");
     proxy.is_quiet();
     drop(client);
-    assert_eq!(proxy.report(), LOGIN);
+    assert_eq!(proxy.report(), CONNECT);
 }
 
 #[test]
 fn late() {
-    for (fault, least) in [("delays-report", 2900), ("reports-after-reply", 450)] {
+    for (fault, least) in [("delays-report", 2900), ("reports-after-reply", 950)] {
         let (_system, mut proxy, mut client) = ftp(fault);
         let start = Instant::now();
         assert_eq!(proxy.report(), CONNECT);
