@@ -95,6 +95,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
     let module = guest.module().context("the scap module was not built")?;
     let xtask = workspace.program.display().to_string();
     let events = kmod::events_for(workspace, guest.release())?.display().to_string();
+    kmod::program_for(workspace, "sysdig", guest.release())?;
     let harness = programs.test("harness")?;
     let suites = workspace.target_dir.join("debug/suites").display().to_string();
     let load = vm::load(workspace, module);
@@ -110,6 +111,16 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
         Step::new("status", 60, &[&xtask, "kmod", "status"]).saying("by `cargo xtask kmod load`"),
         Step::new("sinsp-events", 90, &[&events, "-n", "200"]).saying("\"complete\":true"),
         Step::new("sinsp", 420, &[&suites, "run", "sinsp", "--runs", "/out"]).saying("128 passed, 0 failed, 0 unknown"),
+        // Of each kind of case some, with a program of others: the whole takes minutes.
+        Step::new(
+            "sysdig",
+            240,
+            &[
+                &suites, "run", "sinsp", "--sut", "sysdig", "--runs", "/out", "--case", "4.1-4.8", "--case", "8-9",
+                "--case", "12",
+            ],
+        )
+        .saying("33 passed, 0 failed, 0 unknown"),
         // The tunnel suite with two witnesses, and its liars. A ring of API 1.0 is too large to be filled by one storm.
         Step::new(
             "agreement",
