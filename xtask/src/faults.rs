@@ -3,6 +3,7 @@
 mod compare;
 mod document;
 mod expected;
+mod guest;
 mod load;
 mod matrix;
 mod queue;
@@ -18,6 +19,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Parser;
 
+use crate::debian::Series;
 use crate::workspace::{Workspace, is_root};
 use crate::{run, setup};
 use compare::Compared;
@@ -70,6 +72,12 @@ struct Arguments {
     /// Compare the document with the outcome instead of writing it
     #[arg(long)]
     check: bool,
+    /// Linux of the VM, for a suite that takes the scap module: 6.1, 6.12... (default: 6.1)
+    #[arg(long, value_name = "SERIES")]
+    kernel: Option<Series>,
+    /// Leave the comparison to who has this run in a VM
+    #[arg(long, hide = true)]
+    run_only: bool,
     /// Use this program instead of building one; the reference lies beside it
     #[arg(long, value_name = "PATH", hide = true)]
     suites: Option<PathBuf>,
@@ -113,24 +121,61 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     };
     let kept = || workspace.target_dir.join("faults").join(arguments.suite.suite());
     let runs = arguments.runs.clone().unwrap_or_else(kept);
-    let suites = Suites::new(arguments.suite, program, runs)?;
-    let queue = Queue::new(usize::from(arguments.jobs))?;
-    let _load = arguments.load.then(Load::start);
-    if arguments.none {
-        return never_cries_wolf(&arguments, &suites, &queue);
-    }
+    let suites = Suites::new(arguments.suite, program.clone(), runs.clone())?;
     let lacking = expectations.lacking(&suites.faults()?);
-    if arguments.names.is_empty() && !lacking.is_empty() {
+    if arguments.names.is_empty() && !arguments.none && !lacking.is_empty() {
         bail!("{} says nothing of: {}", workspace.shown(&file), lacking.join(", "));
     }
-    fault_by_fault(workspace, &arguments, &suites, &queue, &faults, &expectations.cases)
+    // Runs that are there already: of before, or of a guest.
+    let mut stored = arguments.again;
+    if arguments.suite.needs_module() && arguments.suites.is_none() && !stored {
+        match guest::run(workspace, &arguments, &program, &runs)? {
+            0 => stored = true,
+            code => return Ok(ExitCode::from(code)),
+        }
+    }
+    let queue = Queue::new(usize::from(arguments.jobs))?;
+    let _load = arguments.load.then(Load::start);
+    let runs = Runs { suites: &suites, queue: &queue, stored, run_only: arguments.run_only };
+    if arguments.none {
+        return never_cries_wolf(&arguments, &runs);
+    }
+    fault_by_fault(workspace, &arguments, &runs, &faults, &expectations.cases)
+}
+
+/// Where outcomes come from.
+struct Runs<'a> {
+    suites: &'a Suites,
+    queue: &'a Queue,
+    /// The runs are over.
+    stored: bool,
+    /// Nobody here wants to know the outcomes.
+    run_only: bool,
+}
+
+impl Runs<'_> {
+    /// The outcomes in the order of `wanted`; or the exit code with which everything ends here.
+    fn outcomes(
+        &self,
+        wanted: &[&Wanted],
+        in_short: impl Fn(&Wanted, &Outcome) -> String + Sync,
+    ) -> Result<Vec<anyhow::Result<Outcome>>, ExitCode> {
+        if self.stored {
+            return Ok(wanted.iter().map(|wanted| self.suites.stored(wanted)).collect());
+        }
+        let outcomes = self.queue.run(self.suites, wanted, in_short);
+        match (self.queue.interrupted(), self.run_only) {
+            (true, _) => Err(ExitCode::from(INTERRUPTED)),
+            (false, true) => Err(ExitCode::SUCCESS),
+            (false, false) => Ok(outcomes),
+        }
+    }
 }
 
 fn fault_by_fault(
     workspace: &Workspace,
     arguments: &Arguments,
-    suites: &Suites,
-    queue: &Queue,
+    runs: &Runs<'_>,
     faults: &[&Fault],
     telling: &[String],
 ) -> anyhow::Result<ExitCode> {
@@ -150,13 +195,10 @@ fn fault_by_fault(
         let of = faults.iter().find(|fault| fault.name == wanted.fault);
         of.map_or_else(String::new, |fault| Compared::new(fault, outcome).in_short())
     };
-    let outcomes = match arguments.again {
-        true => all.iter().map(|wanted| suites.stored(wanted)).collect(),
-        false => queue.run(suites, &all, in_short),
+    let outcomes = match runs.outcomes(&all, in_short) {
+        Ok(outcomes) => outcomes,
+        Err(code) => return Ok(code),
     };
-    if queue.interrupted() {
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
     let mut compared: Vec<(usize, Compared)> = Vec::new();
     for ((index, _), outcome) in wanted.iter().zip(outcomes) {
         let outcome = outcome.with_context(|| format!("the suite did not run with fault {}", faults[*index].name))?;
@@ -193,15 +235,15 @@ fn fault_by_fault(
     Ok(if good && same { ExitCode::SUCCESS } else { ExitCode::from(NOT_AS_EXPECTED) })
 }
 
-fn never_cries_wolf(arguments: &Arguments, suites: &Suites, queue: &Queue) -> anyhow::Result<ExitCode> {
+fn never_cries_wolf(arguments: &Arguments, runs: &Runs<'_>) -> anyhow::Result<ExitCode> {
     let wanted: Vec<Wanted> = (0..arguments.repeat)
         .map(|round| Wanted { fault: "none".into(), round, cases: arguments.cases.clone() })
         .collect();
     let all: Vec<&Wanted> = wanted.iter().collect();
-    let outcomes = queue.run(suites, &all, |_, outcome| tally::in_short(outcome));
-    if queue.interrupted() {
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
+    let outcomes = match runs.outcomes(&all, |_, outcome| tally::in_short(outcome)) {
+        Ok(outcomes) => outcomes,
+        Err(code) => return Ok(code),
+    };
     let outcomes: Vec<_> = outcomes.into_iter().collect::<anyhow::Result<_>>()?;
     print!("{}", tally::render(&outcomes));
     Ok(if tally::any_failed(&outcomes) { ExitCode::from(NOT_AS_EXPECTED) } else { ExitCode::SUCCESS })

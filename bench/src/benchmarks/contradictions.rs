@@ -1,5 +1,6 @@
 //! Whether a client that spins on connect ever finds a port otherwise than the record says.
 
+use portwitness::checks::causality::HASHING;
 use portwitness::history::Source;
 use portwitness::observers::Observer;
 
@@ -16,7 +17,8 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
         "Contradictions with a client",
         "A port flips as fast as it can while a client connects to it without a pause. An attempt contradicts the \
          record when it was accepted although it lay, from before the call to after it, within a stretch that is \
-         recorded as closed, or was refused within one that is recorded as open.",
+         recorded as closed, or was refused within one that is recorded as open. The kernel stamps a listener's state a moment \
+         before a connect finds it, and after none does: who is refused less than 1 ms from the stamp is counted apart.",
     );
     let flips = size.of(5_000, 20);
     let recorder = observing::nowhere();
@@ -29,6 +31,7 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
     section.value("attempts", attempts.len() as f64, Unit::Count);
     section.value("attempts within one stretch", judged.within as f64, Unit::Count);
     section.value("transitions missing", (flips * 2) as f64 - edges.len() as f64, Unit::Count).at_most(0.0);
+    section.value("refused at the edge of an open stretch", judged.at_edge as f64, Unit::Count);
     section.value("contradictions", judged.contradictions as f64, Unit::Count).at_most(0.0);
     Ok(section)
 }
@@ -36,6 +39,8 @@ pub(crate) fn run(size: Size) -> anyhow::Result<Section> {
 #[derive(Debug, Default, PartialEq)]
 struct Judged {
     within: usize,
+    /// Refused less than [`HASHING`] from the stamp of the opening or the close.
+    at_edge: usize,
     contradictions: usize,
 }
 
@@ -49,7 +54,13 @@ fn judge(edges: &[Seen], attempts: &[Attempt]) -> Judged {
         }
         let open = before.checked_sub(1).is_some_and(|last| edges[last].open);
         judged.within += 1;
-        judged.contradictions += usize::from(open != attempt.connected);
+        let near = |ns: u64| u128::from(ns) < HASHING.as_nanos();
+        let opened = before.checked_sub(1).is_some_and(|last| near(attempt.before.0 - edges[last].at.0));
+        let closes = edges.get(before).is_some_and(|next| near(next.at.0 - attempt.after.0));
+        match (open, attempt.connected) {
+            (true, false) if opened || closes => judged.at_edge += 1,
+            (open, connected) => judged.contradictions += usize::from(open != connected),
+        }
     }
     judged
 }
@@ -60,11 +71,19 @@ mod tests {
 
     use super::*;
 
+    /// At `ms`.
+    fn edge(ms: u64, open: bool) -> Seen {
+        Seen { port: 0, open, at: Timestamp(ms * 1_000_000) }
+    }
+
+    /// From `before` to `after`, in ms.
+    fn attempt(before: u64, after: u64, connected: bool) -> Attempt {
+        let at = |ms: u64| Timestamp(ms * 1_000_000);
+        Attempt { before: at(before), after: at(after), connected }
+    }
+
     #[test]
     fn a_forged_record_is_contradicted() {
-        let edge = |at, open| Seen { port: 0, open, at: Timestamp(at) };
-        let attempt =
-            |before, after, connected| Attempt { before: Timestamp(before), after: Timestamp(after), connected };
         let edges = [edge(10, true), edge(20, false), edge(30, true)];
         let attempts = [
             attempt(1, 2, false),
@@ -73,8 +92,19 @@ mod tests {
             attempt(22, 23, false),
             attempt(31, 32, true),
         ];
-        assert_eq!(judge(&edges, &attempts), Judged { within: 4, contradictions: 0 });
+        assert_eq!(judge(&edges, &attempts), Judged { within: 4, ..Judged::default() });
         // The same without the edge at 20: the refusal at 22 lies within a stretch recorded as open.
-        assert_eq!(judge(&[edge(10, true)], &attempts), Judged { within: 5, contradictions: 2 });
+        assert_eq!(judge(&[edge(10, true)], &attempts), Judged { within: 5, contradictions: 2, ..Judged::default() });
+    }
+
+    #[test]
+    fn a_refusal_at_the_edge_of_an_open_stretch_is_counted_apart() {
+        let edges = [edge(10, true), edge(100, false), edge(200, true)];
+        let at_edges = [attempt(10, 20, false), attempt(90, 99, false), attempt(90, 100, false)];
+        assert_eq!(judge(&edges, &at_edges[..1]), Judged { within: 1, at_edge: 1, contradictions: 0 });
+        // A millisecond is too long; at the stamp itself, it is in no stretch.
+        assert_eq!(judge(&edges, &at_edges[1..]), Judged { within: 1, at_edge: 0, contradictions: 1 });
+        let accepted = [attempt(190, 199, true)];
+        assert_eq!(judge(&edges, &accepted), Judged { within: 1, at_edge: 0, contradictions: 1 });
     }
 }

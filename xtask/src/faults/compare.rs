@@ -32,13 +32,13 @@ pub(crate) struct Cell {
 pub(crate) enum Mark {
     /// It passed, as it should.
     Passed,
-    /// It failed, as it should: by these checks, with these findings.
+    /// It failed, or is unknown, as it should: by these checks, with these findings.
     Caught(Vec<(String, String)>),
     /// It is not what it should be, and may.
     Allowed(String),
-    /// It should have failed, and is this instead.
+    /// It should have failed or be unknown, as is said here, and is something else.
     Missed(String),
-    /// It failed, as it should, but no finding names the effect.
+    /// It is as bad as it should be, but no finding names the effect.
     WrongFinding(String),
     /// It failed, and should not have.
     Unexpected(String),
@@ -122,8 +122,8 @@ impl Mark {
     fn complaint(&self) -> Option<String> {
         match self {
             Self::Passed | Self::Caught(_) | Self::Allowed(_) => None,
-            Self::Missed(is) => Some(format!("was expected to fail, and is {is}")),
-            Self::WrongFinding(said) => Some(format!("failed by another finding than expected: {said}")),
+            Self::Missed(said) => Some(format!("was expected to {said}")),
+            Self::WrongFinding(said) => Some(said.clone()),
             Self::Unexpected(said) => Some(format!("failed, which was not expected: {said}")),
             Self::Unknown(said) => Some(format!("is unknown: {said}")),
         }
@@ -132,31 +132,38 @@ impl Mark {
 
 fn of_case(fault: &Fault, case: &Case) -> Mark {
     let covers = |cases: &[String]| cases.iter().any(|pattern| names(pattern, case.number()));
-    let expected: Vec<&Fails> = fault.fails.iter().filter(|fails| covers(&fails.cases)).collect();
+    let fails = fault.fails.iter().map(|expected| ("fail", expected));
+    let unknown = fault.unknown.iter().map(|expected| ("unknown", expected));
+    let expected: Vec<(&str, &Fails)> = fails.chain(unknown).filter(|(_, expected)| covers(&expected.cases)).collect();
+    // The worst comes first.
+    let must = expected.first().map(|(word, _)| *word);
     let may = fault.may.iter().find(|may| covers(&may.cases) && may.be.contains(&case.verdict.word));
     let said = || say(case.reasons());
-    match (case.verdict.word.as_str(), expected.is_empty()) {
-        ("pass", true) => Mark::Passed,
-        ("fail", false) => {
-            let matched = expected.iter().map(|fails| find(fails, &case.checks).ok_or(fails)).collect::<Result<_, _>>();
-            matched.map_or_else(
-                |fails| Mark::WrongFinding(format!("no `{}` with `{}`; {}", fails.check, fails.finding, said())),
-                Mark::Caught,
-            )
+    match (case.verdict.word.as_str(), must) {
+        ("pass", None) => Mark::Passed,
+        (word, Some(must)) if word == must => {
+            let found = expected.iter().map(|(word, expected)| find(word, expected, &case.checks).ok_or(expected));
+            let is = if must == "fail" { "failed" } else { "is unknown" };
+            let lacks = |it: &Fails| {
+                let (check, finding) = (&it.check, &it.finding);
+                format!("{is} by another finding than expected: no `{check}` with `{finding}`; {}", said())
+            };
+            found.collect::<Result<_, _>>().map_or_else(|expected| Mark::WrongFinding(lacks(expected)), Mark::Caught)
         }
         (word, _) if may.is_some() => Mark::Allowed(format!("{word}: {}", said())),
-        ("fail", true) => Mark::Unexpected(said()),
-        (word, true) => Mark::Unknown(format!("{word}: {}", said())),
-        (word, false) => Mark::Missed(format!("{word} {}", said())),
+        ("fail", None) => Mark::Unexpected(said()),
+        (word, None) => Mark::Unknown(format!("{word}: {}", said())),
+        (word, Some("fail")) => Mark::Missed(format!("fail, and is {word} {}", said())),
+        (word, Some(_)) => Mark::Missed(format!("be unknown, and is {word} {}", said())),
     }
 }
 
 fn of_system(expected: &[Fails], checks: &[Check]) -> Vec<(String, Mark)> {
     let mut marks = Vec::new();
     for fails in expected {
-        let mark = match find(fails, checks) {
+        let mark = match find("fail", fails, checks) {
             Some(found) => Mark::Caught(vec![found]),
-            None => Mark::Missed(format!("not failing with `{}`", fails.finding)),
+            None => Mark::Missed(format!("fail, and does not with `{}`", fails.finding)),
         };
         marks.push((fails.check.clone(), mark));
     }
@@ -172,12 +179,12 @@ fn of_system(expected: &[Fails], checks: &[Check]) -> Vec<(String, Mark)> {
     marks
 }
 
-/// The first check that failed as it should: its name and its finding.
-fn find(fails: &Fails, checks: &[Check]) -> Option<(String, String)> {
+/// The first check that is `word`, as it should: its name and its finding.
+fn find(word: &str, expected: &Fails, checks: &[Check]) -> Option<(String, String)> {
     let fits = |check: &&Check| {
-        check.verdict.word == "fail"
-            && check.name.starts_with(&fails.check)
-            && contains(&check.verdict.in_full(), &fails.finding)
+        check.verdict.word == word
+            && check.name.starts_with(&expected.check)
+            && contains(&check.verdict.in_full(), &expected.finding)
     };
     checks.iter().find(fits).map(|check| (check.name.clone(), check.verdict.text()))
 }

@@ -46,7 +46,7 @@ fn render(reference: Reference, telling: &[String], compared: &[Compared]) -> St
     // The document of the first suite lies in the project's folder, the others in that of the suite.
     let (arguments, folder) = match reference {
         Reference::Tunnel => (String::new(), format!("tests/{suite}/")),
-        Reference::Minipot => (format!(" --suite {suite}"), String::new()),
+        Reference::Minipot | Reference::Sinsp => (format!(" --suite {suite}"), String::new()),
     };
     let which = if telling.is_empty() { "all" } else { "the most telling" };
     let mut text = format!(
@@ -95,6 +95,9 @@ fn rows(text: &mut String, run: &Compared) {
     };
     for fails in &fault.fails {
         row(&fails.cases.join(", "), &format!("{} …", fails.check), &fails.finding);
+    }
+    for unknown in &fault.unknown {
+        row(&format!("{} (unknown)", unknown.cases.join(", ")), &format!("{} …", unknown.check), &unknown.finding);
     }
     for fails in &fault.system {
         row("the system as a whole", &fails.check, &fails.finding);

@@ -27,6 +27,8 @@ pub(crate) struct Fault {
     pub(crate) effect: String,
     /// Cases that must fail.
     pub(crate) fails: Vec<Fails>,
+    /// Cases that must be unknown, because the fault takes their evidence away.
+    pub(crate) unknown: Vec<Fails>,
     /// Cases that may be something else than they should, because a fact of the suite forces it.
     pub(crate) may: Vec<May>,
     /// Checks of the system as a whole that must fail.
@@ -39,7 +41,7 @@ pub(crate) struct Fault {
     pub(crate) slow: bool,
 }
 
-/// Cases that must fail, with a finding that names the effect.
+/// Cases that must fail, with a finding that names the effect, or be unknown, with a reason that does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fails {
@@ -48,7 +50,7 @@ pub(crate) struct Fails {
     pub(crate) cases: Vec<String>,
     /// How the name of the check begins.
     pub(crate) check: String,
-    /// What its finding contains; `*` stands for anything.
+    /// What its finding or reason contains; `*` stands for anything.
     pub(crate) finding: String,
 }
 
@@ -90,9 +92,11 @@ impl Expectations {
             let name = &fault.name;
             ensure!(!name.is_empty() && !fault.effect.is_empty(), "a fault without a name or an effect: `{name}`");
             ensure!(read.faults.iter().filter(|other| other.name == *name).count() == 1, "{name} stands there twice");
-            let something = !fault.fails.is_empty() || !fault.system.is_empty() || fault.ends.is_some();
+            let cases = !fault.fails.is_empty() || !fault.unknown.is_empty();
+            let something = cases || !fault.system.is_empty() || fault.ends.is_some();
             ensure!(something, "{name} makes nothing fail: nothing would show that it acts");
-            let lists = fault.fails.iter().map(|it| &it.cases).chain(fault.may.iter().map(|it| &it.cases));
+            let must = fault.fails.iter().chain(&fault.unknown).map(|it| &it.cases);
+            let lists = must.chain(fault.may.iter().map(|it| &it.cases));
             for pattern in lists.flatten().chain(&fault.short) {
                 ensure!(range(pattern).is_some(), "{name}: `{pattern}` is no case: write 2.6, 2.5-2.8 or 2");
             }

@@ -9,6 +9,8 @@ pub(crate) enum Reference {
     Tunnel,
     /// The reference minipot
     Minipot,
+    /// The lying sinsp, in a VM with the scap module
+    Sinsp,
 }
 
 impl Reference {
@@ -17,6 +19,7 @@ impl Reference {
         match self {
             Self::Tunnel => "tunnel",
             Self::Minipot => "minipot",
+            Self::Sinsp => "sinsp",
         }
     }
 
@@ -25,6 +28,7 @@ impl Reference {
         match self {
             Self::Tunnel => "reference-tunnel",
             Self::Minipot => "reference-minipot",
+            Self::Sinsp => "reference-sinsp",
         }
     }
 
@@ -32,7 +36,7 @@ impl Reference {
     pub(crate) fn asks(self) -> &'static [&'static str] {
         match self {
             Self::Tunnel => &["server", "--fault", "?"],
-            Self::Minipot => &["--fault", "?"],
+            Self::Minipot | Self::Sinsp => &["--fault", "?"],
         }
     }
 
@@ -41,6 +45,12 @@ impl Reference {
         match self {
             Self::Tunnel => "FAULTS.md",
             Self::Minipot => "tests/minipot/FAULTS.md",
+            Self::Sinsp => "tests/sinsp/FAULTS.md",
         }
+    }
+
+    /// Whether its suite takes the scap module, and so a VM.
+    pub(crate) fn needs_module(self) -> bool {
+        self == Self::Sinsp
     }
 }

@@ -45,9 +45,7 @@ fn fault(name: &str) -> Result<std::sync::Arc<Option<Fault>>, String> {
     }
     let known = || Fault::all().iter().map(|fault| fault.name()).collect::<Vec<_>>().join(", ");
     let found = Fault::all().iter().copied().find(|fault| fault.name() == name);
-    found
-        .map(|fault| Some(fault).into())
-        .ok_or_else(|| format!("there is no fault `{name}`; there is none, {}", known()))
+    found.map(|fault| Some(fault).into()).ok_or_else(|| format!("it is no fault [possible values: none, {}]", known()))
 }
 
 fn main() -> anyhow::Result<ExitCode> {

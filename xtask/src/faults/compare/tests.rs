@@ -64,6 +64,19 @@ fn a_case_that_should_pass_and_does_not_is_told() {
 }
 
 #[test]
+fn evidence_that_a_fault_takes_away_is_missed_by_its_reason() {
+    let unknown = vec![fails(&["2.5"], "watched", "died")];
+    let dies = Fault { name: "dies".into(), effect: "e".into(), unknown, ..Fault::default() };
+    assert_eq!(complaints(&dies, vec![case("2.5", "unknown", "watched", "it died")]), Vec::<String>::new());
+    let pass = vec![case("2.5", "pass", "watched", "")];
+    says(&complaints(&dies, pass), "2.5 was expected to be unknown, and is pass");
+    says(&complaints(&dies, vec![case("2.5", "fail", "watched", "it died")]), "to be unknown, and is fail");
+    let lost = vec![case("2.5", "unknown", "watched", "it lost records")];
+    says(&complaints(&dies, lost), "is unknown by another finding than expected: no `watched` with `died`");
+    says(&complaints(&dies, vec![case("2.6", "unknown", "watched", "it died")]), "2.6 is unknown");
+}
+
+#[test]
 fn a_finding_may_name_the_effect_in_the_records_around_it() {
     let mut around: serde_json::Value = serde_json::json!({"verdict": "fail", "expected": "x", "seen": "82 of 100"});
     around["around"] = serde_json::json!(["one: timeout", "another: 5 ms too late"]);
