@@ -126,6 +126,13 @@ fn foreign(harness: &str, tests: &Path, module: &Path) -> Step {
         .saying("a_module_of_another_api_is_named_with_those_that_are_known ... ok")
 }
 
+/// The sinsp suite with a program of others, of each kind of case some: the whole takes minutes.
+fn sysdig(suites: &str) -> Step {
+    let words = [suites, "run", "sinsp", "--sut", "sysdig", "--runs", "/out"];
+    let cases = ["--case", "4.1-4.8", "--case", "8-9", "--case", "12"];
+    Step::new("sysdig", 240, &[&words[..], &cases].concat()).saying("33 passed, 0 failed, 0 unknown")
+}
+
 /// The tunnel suite with two witnesses, its liars, what is lost, and storms.
 fn agreement(harness: &str, tests: &Path) -> Step {
     let words = [harness, "second_witness", "--ignored", "--test-threads=1"];
@@ -168,6 +175,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
     let module = guest.module().context("the scap module was not built")?;
     let xtask = workspace.program.display().to_string();
     let events = kmod::events_for(workspace, guest.release())?.display().to_string();
+    kmod::program_for(workspace, "sysdig", guest.release())?;
     let harness = programs.test("harness")?;
     let suites = workspace.target_dir.join("debug/suites").display().to_string();
     let load = vm::load(workspace, module);
@@ -184,6 +192,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
         Step::new("status", 60, &[&xtask, "kmod", "status"]).saying("by `cargo xtask kmod load`"),
         Step::new("sinsp-events", 90, &[&events, "-n", "200"]).saying("\"complete\":true"),
         Step::new("sinsp", 420, &[&suites, "run", "sinsp", "--runs", "/out"]).saying("128 passed, 0 failed, 0 unknown"),
+        sysdig(&suites),
         agreement(&harness, &tests),
         Step::new("unload", 60, &[&xtask, "kmod", "unload"]).saying("is unloaded"),
     ])
