@@ -7,12 +7,13 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use portwitness_ebpf_common::{
-    AF_INET, AF_INET6, Call, Kind, PHASE_ENTER, PHASE_EXIT, Probe, SETTING_CAUSES, SyscallRecord,
+    AF_INET, AF_INET6, Call, ConnectedRecord, Kind, PHASE_ENTER, PHASE_EXIT, Probe, SETTING_CAUSES, SyscallRecord,
+    UNKNOWN,
 };
 
 use crate::emit::{count_drop, current, emit, header, zeroed};
-use crate::kernel::is_socket;
-use crate::maps::{CALLS, is_tracked, setting};
+use crate::kernel::{is_socket, read_ends};
+use crate::maps::{CALLS, is_tracked, offset, setting};
 use crate::socket_state::numbered;
 
 /// Where the arguments of a call begin in the record of its sys_enter tracepoint, and its result in that of sys_exit:
@@ -53,7 +54,9 @@ pub fn exit_call(ctx: TracePointContext) -> u32 {
     call.result = unsafe { *ctx.as_ptr().cast::<u8>().add(BEHIND_NUMBER).cast::<i64>() };
     call.phase = PHASE_EXIT;
     call.header = header(Kind::Syscall);
-    record(call);
+    if !connected(call) {
+        record(call);
+    }
     let listened = call.call == Call::Listen as u8;
     let _ = CALLS.remove(tid);
     if listened {
@@ -115,6 +118,33 @@ fn read_address(entry: &mut SyscallRecord, pointer: u64, length: u64) {
     }
     entry.family = family;
     entry.port = u16::from_be((start >> 16) as u16);
+}
+
+/// Records the exit of accept or connect with both ends of the socket that it was left with; false where there are none, or
+/// none can be read.
+#[inline(always)]
+fn connected(call: &SyscallRecord) -> bool {
+    let fd = if call.call == Call::Connect as u8 {
+        call.fd
+    } else if call.call == Call::Accept as u8 || call.call == Call::Accept4 as u8 {
+        call.result as i32
+    } else {
+        return false;
+    };
+    if fd < 0 || offset!(inode_mode) == UNKNOWN {
+        return false;
+    }
+    let mut place = MaybeUninit::uninit();
+    let entry: &mut ConnectedRecord = zeroed(&mut place);
+    if read_ends(fd, entry).is_none() {
+        return false;
+    }
+    entry.call = *call;
+    entry.call.header.kind = Kind::Connected as u32;
+    if !emit(entry) {
+        count_drop(Probe::Syscall);
+    }
+    true
 }
 
 #[inline(always)]

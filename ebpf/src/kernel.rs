@@ -3,7 +3,9 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use portwitness_ebpf_common::{AF_INET6, IPV6_ONLY, REFUSED, SOCK_COMMON_REACH, SocketRecord, UNKNOWN};
+use portwitness_ebpf_common::{
+    AF_INET, AF_INET6, ConnectedRecord, IPV6_ONLY, REFUSED, SOCK_COMMON_REACH, SocketRecord, UNKNOWN,
+};
 
 use crate::maps::offset;
 
@@ -63,6 +65,18 @@ impl Common {
         [self.word(offset), self.word(offset + 4), self.word(offset + 8), self.word(offset + 12)]
     }
 
+    /// The addresses of both ends, its own first.
+    #[inline(always)]
+    fn ends(&self, family: u16, local: &mut [u32; 4], remote: &mut [u32; 4]) {
+        if family == AF_INET6 {
+            *local = self.address(offset!(sk_v6_rcv_saddr));
+            *remote = self.address(offset!(sk_v6_daddr));
+        } else {
+            local[0] = self.word(offset!(sk_rcv_saddr));
+            remote[0] = self.word(offset!(sk_daddr));
+        }
+    }
+
     #[inline(always)]
     fn netns(&self) -> u32 {
         read(self.long(offset!(sk_net)), offset!(net_inum)).unwrap_or(0)
@@ -81,18 +95,36 @@ pub fn read_socket(socket: u64, record: &mut SocketRecord) -> Option<u16> {
     let mut place = MaybeUninit::uninit();
     let common = Common::read(&mut place, socket)?;
     record.family = common.half(offset!(sk_family));
-    if record.family == AF_INET6 {
-        record.local = common.address(offset!(sk_v6_rcv_saddr));
-        record.remote = common.address(offset!(sk_v6_daddr));
-    } else {
-        record.local[0] = common.word(offset!(sk_rcv_saddr));
-        record.remote[0] = common.word(offset!(sk_daddr));
-    }
+    common.ends(record.family, &mut record.local, &mut record.remote);
     record.netns = common.netns();
     record.flags = common.flags();
     record.remote_port = u16::from_be(common.half(offset!(sk_dport)));
     record.local_port = port_of(socket)?;
     read(socket, offset!(sk_protocol))
+}
+
+/// Fills in both ends of the socket that is the running task's descriptor `fd`; `None` for what is no socket, has no other
+/// end, or cannot be read.
+#[inline(always)]
+pub fn read_ends(fd: i32, record: &mut ConnectedRecord) -> Option<()> {
+    let file = file(fd)?;
+    let inode: u64 = read(file, offset!(file_inode))?;
+    if !is_socket_mode(read(inode, offset!(inode_mode))?) {
+        return None;
+    }
+    let socket: u64 = read(file, offset!(file_private_data))?;
+    let socket: u64 = read(socket, offset!(socket_sk))?;
+    let mut place = MaybeUninit::uninit();
+    let common = Common::read(&mut place, socket)?;
+    record.family = common.half(offset!(sk_family));
+    // A socket of another family holds something else at these places.
+    if record.family != AF_INET && record.family != AF_INET6 {
+        return None;
+    }
+    common.ends(record.family, &mut record.local, &mut record.remote);
+    record.remote_port = u16::from_be(common.half(offset!(sk_dport)));
+    record.local_port = port_of(socket)?;
+    (record.remote_port != 0).then_some(())
 }
 
 /// The socket's own port, where that can be read.
@@ -153,7 +185,7 @@ pub fn is_socket(fd: i32) -> bool {
     if offset!(inode_mode) == UNKNOWN {
         return true;
     }
-    mode(fd).is_some_and(is_socket_mode)
+    file(fd).and_then(|file| read(read(file, offset!(file_inode))?, offset!(inode_mode))).is_some_and(is_socket_mode)
 }
 
 /// Whether an inode of this mode is a socket (include/uapi/linux/stat.h).
@@ -162,8 +194,9 @@ pub fn is_socket_mode(mode: u16) -> bool {
     mode & 0o170000 == 0o140000
 }
 
+/// The open file behind the running task's descriptor `fd`.
 #[inline(always)]
-fn mode(fd: i32) -> Option<u16> {
+fn file(fd: i32) -> Option<u64> {
     // SAFETY: the helper takes nothing and always succeeds.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = read(task, offset!(task_files))?;
@@ -172,7 +205,5 @@ fn mode(fd: i32) -> Option<u16> {
         return None;
     }
     let descriptors: u64 = read(table, offset!(fdtable_fd))?;
-    let file: u64 = read(descriptors + u64::from(fd as u32) * 8, 0)?;
-    let inode: u64 = read(file, offset!(file_inode))?;
-    read(inode, offset!(inode_mode))
+    read(descriptors + u64::from(fd as u32) * 8, 0)
 }

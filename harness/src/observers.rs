@@ -1,7 +1,10 @@
 //! Observers only watch and append records; they never touch the system under test.
 
 pub mod ebpf;
+mod fence;
+mod monitor;
 pub mod procfs;
+mod reader;
 pub mod reports;
 pub mod scap;
 pub mod sinsp;

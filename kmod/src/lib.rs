@@ -18,4 +18,4 @@ pub use loaded::{LoadError, Scap, Status, UnloadError};
 pub use modinfo::{Modinfo, ModinfoError};
 pub use root::command_in;
 pub use source::{Source, SourceError};
-pub use version::{Version, VersionError, Versions};
+pub use version::{Protocol, Version, VersionError, Versions};

@@ -57,7 +57,7 @@ pub enum LoadError {
         error: ModinfoError,
     },
     /// Its rings cannot be read.
-    #[error("{}: the module speaks {versions}; known are API versions {} to {}: build one of a driver in between", path.display(), Versions::API.start(), Versions::API.end())]
+    #[error("{}: the module speaks {versions}; known are {}: build one of another driver, with --driver or --scap-src", path.display(), Versions::known())]
     UnknownApi {
         /// Which.
         path: PathBuf,

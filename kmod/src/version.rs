@@ -1,6 +1,7 @@
 //! Versions of the interface between the scap module and its readers.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// A version of three numbers.
@@ -28,13 +29,46 @@ pub struct Versions {
 #[error("`{0}` is not a version of three numbers")]
 pub struct VersionError(String);
 
-impl Versions {
-    /// API versions that the rings can be read with: 1 as Debian 12 has it, 8 as Debian sid has it, and what lies between.
-    pub const API: std::ops::RangeInclusive<u32> = 1..=10;
+/// How a module is asked for events, which it writes, and where it counts what it lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Kinds of events are chosen, and each ring is switched on. A call has an event at its entry and one at its exit. Debian 12:
+    /// API 1.0.0, schema 1.0.0.
+    Events,
+    /// System calls and tracepoints are chosen. A call has an event at its entry and one at its exit, and full rings are counted
+    /// by fourteen kinds. Debian 13: API 8.0.3, schema 3.5.0.
+    CallsInPairs,
+    /// The same with an event at the exit alone, but for connect, and ten kinds. Debian sid: API 8.0.4, schema 4.1.0; so are API
+    /// 9 and 10.
+    Calls,
+}
 
-    /// Whether the protocol of this API is known.
+/// First numbers of API and schema, and what is spoken there: no other place knows.
+const KNOWN: [(RangeInclusive<u32>, RangeInclusive<u32>, Protocol); 3] =
+    [(1..=1, 1..=1, Protocol::Events), (8..=8, 3..=3, Protocol::CallsInPairs), (8..=10, 4..=4, Protocol::Calls)];
+
+impl Versions {
+    /// The protocol that is spoken, where it is known.
+    pub fn protocol(&self) -> Option<Protocol> {
+        let known = KNOWN
+            .into_iter()
+            .find(|(api, schema, _)| api.contains(&self.api.major) && schema.contains(&self.schema.major));
+        known.map(|(.., protocol)| protocol)
+    }
+
+    /// Whether its rings can be read.
     pub fn is_known(&self) -> bool {
-        Self::API.contains(&self.api.major)
+        self.protocol().is_some()
+    }
+
+    /// Those that are, in words.
+    pub fn known() -> String {
+        let span = |range: RangeInclusive<u32>| match range.clone().count() {
+            1 => range.start().to_string(),
+            _ => format!("{} to {}", range.start(), range.end()),
+        };
+        let words = KNOWN.map(|(api, schema, _)| format!("API {} with schema {}", span(api), span(schema)));
+        words.join(", ")
     }
 }
 
@@ -90,12 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn an_api_from_the_future_is_not_known() {
-        let versions = |major| Versions {
-            api: Version { major, minor: 0, patch: 0 },
-            schema: Version { major: 4, minor: 1, patch: 0 },
+    fn versions_that_were_read_are_known_and_those_between_and_beyond_are_not() {
+        let of = |api, schema| {
+            let version = |major| Version { major, minor: 5, patch: 3 };
+            Versions { api: version(api), schema: version(schema) }.protocol()
         };
-        assert!(versions(1).is_known() && versions(8).is_known());
-        assert!(!versions(0).is_known() && !versions(11).is_known());
+        assert_eq!(of(1, 1), Some(Protocol::Events));
+        assert_eq!(of(8, 3), Some(Protocol::CallsInPairs));
+        assert_eq!([of(8, 4), of(9, 4), of(10, 4)], [Some(Protocol::Calls); 3]);
+        for (api, schema) in [(0, 1), (1, 2), (2, 2), (3, 2), (7, 3), (8, 2), (8, 5), (10, 3), (11, 4), (99, 4)] {
+            assert_eq!(of(api, schema), None, "API {api}, schema {schema}");
+        }
+        let known = "API 1 with schema 1, API 8 with schema 3, API 8 to 10 with schema 4";
+        assert_eq!(Versions::known(), known);
     }
 }

@@ -1,20 +1,16 @@
 //! The scap module as a second witness: it agrees, liars and losses are found, and what is lacking is told.
 //!
-//! Those that need the module are ignored unless they are asked for: it is loaded in a guest (`cargo xtask vm --scap`).
+//! Those that need the module are ignored unless they are asked for: it is loaded in a guest (`cargo xtask test`).
+
+mod foreign;
+mod storm;
+mod together;
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 
-use portwitness::history::{Event, Recorder, Source, SyscallPhase};
-use portwitness::observers::scap::{ScapObserver, ScapSettings};
-use portwitness::observers::{Focus, Observer, Scope};
-
-use crate::observers::stage;
 use crate::support::{Ran, run, suites};
-
-const STORM: &str = "PORTWITNESS_TEST_STORM";
 
 fn watched_twice(arguments: &[&str]) -> Ran {
     run(&[&["--sut", "reference", "--second-witness", "scap"][..], arguments].concat())
@@ -59,6 +55,7 @@ fn liars_are_found_by_what_they_lie_about() {
         ("scap-wrong-fd", "the descriptors differ"),
         ("scap-wrong-result", "the results differ"),
         ("scap-missing-event", "scap did not tell of accept"),
+        ("scap-wrong-tuple", "the endpoints differ"),
     ] {
         let ran = watched_twice(&["--case", "2.1", "--sabotage", lie]);
         ran.exits_with(100);
@@ -85,19 +82,6 @@ fn a_second_witness_that_dies_leaves_the_windows_as_they_are() {
 
 #[test]
 #[ignore = "needs the scap module"]
-fn events_that_are_lost_make_it_unknown() {
-    let size = Path::new("/sys/module/scap/parameters/g_buffer_bytes_dim");
-    // Those of API 1 have one size: see what a storm loses.
-    let Ok(before) = std::fs::read_to_string(size) else { return };
-    std::fs::write(size, "16384").unwrap();
-    let ran = watched_twice(&["--case", "7.1", "--sabotage", "scap-lose-records"]);
-    std::fs::write(size, before).unwrap();
-    ran.exits_with(97);
-    assert!(ran.finding("7.1").contains("scap (ring full)"), "{}", ran.finding("7.1"));
-}
-
-#[test]
-#[ignore = "needs the scap module"]
 fn a_sixth_reader_is_one_too_many() {
     let (ready, done) = (Arc::new(Barrier::new(6)), Arc::new(Barrier::new(6)));
     let readers: Vec<_> = (0..5)
@@ -116,93 +100,4 @@ fn a_sixth_reader_is_one_too_many() {
     done.wait();
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     ran.exits_with(96).says("/dev/scap0 is busy: the module has five readers already");
-}
-
-/// Calls of a storm, and what the observer made of them.
-struct Stormed {
-    made: u64,
-    recorded: u64,
-    lost: u64,
-    /// What the observer says at its end.
-    sums: Sums,
-}
-
-/// How many events the module was to write; how many were read; how many were lost, in each way.
-#[derive(Debug)]
-struct Sums {
-    generated: u64,
-    read: u64,
-    lost: [u64; 3],
-}
-
-impl Sums {
-    fn read(text: &str) -> Option<Self> {
-        let numbers: Vec<u64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let &[generated, read, full, faults, preempted, _clock_ns] = &numbers[..] else { return None };
-        Some(Self { generated, read, lost: [full, faults, preempted] })
-    }
-}
-
-fn stormed(made: u64, reader_rests: bool) -> Stormed {
-    let recorder = Recorder::in_memory(stage::scope().recorder.run().clone());
-    let focus = Focus::Children { parent: std::process::id() };
-    let scope = Scope { recorder: recorder.clone(), netns: 0, focus };
-    let observer = Box::new(ScapObserver::start(scope, ScapSettings::default()).unwrap());
-    observer.pause_reader(reader_rests);
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "second_witness::the_storm", "--ignored", "--test-threads=1"])
-        .env(STORM, made.to_string())
-        .stdout(Stdio::null())
-        .status();
-    assert!(child.unwrap().success());
-    observer.pause_reader(false);
-    observer.stop().unwrap();
-    let records = recorder.history().records;
-    let is_one = |event: &Event| {
-        matches!(event, Event::Syscall(call)
-            if call.name == "listen" && call.phase == SyscallPhase::Exit(-88) && call.argument == Some(4242))
-    };
-    let lost = records.iter().filter(|record| record.source == Source::Scap).map(|record| match &record.event {
-        Event::Loss { probe, count, .. } => {
-            assert!(probe != "scap (unaccounted)", "{count} events are neither recorded nor counted as lost");
-            *count
-        }
-        _ => 0,
-    });
-    let recorded = records.iter().filter(|record| is_one(&record.event)).count() as u64;
-    let sums = records.iter().find_map(|record| match &record.event {
-        Event::Note { text } if record.source == Source::Scap => Sums::read(text),
-        _ => None,
-    });
-    let storm = Stormed { made, recorded, lost: lost.sum(), sums: sums.expect("no sums") };
-    eprintln!("{} of {made} calls recorded; {:?}", storm.recorded, storm.sums);
-    storm
-}
-
-/// The storm itself, in a process of its own.
-#[test]
-#[ignore = "is started by the others"]
-fn the_storm() {
-    let Ok(calls) = std::env::var(STORM) else { return };
-    let no_socket = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
-    for _ in 0..calls.parse::<u64>().unwrap() {
-        assert_eq!(rustix::net::listen(&no_socket, 4242), Err(rustix::io::Errno::NOTSOCK));
-    }
-}
-
-#[test]
-#[ignore = "needs the scap module"]
-fn a_storm_is_recorded_to_the_last_call() {
-    let storm = stormed(100_000, false);
-    assert_eq!((storm.recorded, storm.lost), (storm.made, 0));
-}
-
-#[test]
-#[ignore = "needs the scap module"]
-fn what_a_storm_loses_is_counted_to_the_last_call() {
-    let storm = stormed(400_000, true);
-    let Sums { generated, read, lost } = storm.sums;
-    assert!(lost[0] > 0 && storm.lost == lost.iter().sum::<u64>(), "{} are told as lost", storm.lost);
-    assert!(storm.recorded < storm.made && storm.recorded + storm.lost >= storm.made);
-    assert_eq!(generated, read + storm.lost);
 }

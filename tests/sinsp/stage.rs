@@ -49,7 +49,7 @@ impl Stage {
 
     /// The same, beginning now.
     pub(crate) fn capture(&self, recorder: &Recorder, filter: &str) -> Result<SinspObserver, ObserverError> {
-        let api = if self.spec.module { Some(module_api()?) } else { None };
+        let api = if self.spec.module { Some(api_of(Scap::default().status())?) } else { None };
         let settings = SinspSettings {
             command: self.command.clone(),
             filter: filter.into(),
@@ -148,13 +148,13 @@ impl Drop for Place {
 }
 
 /// The interface of the module that is loaded.
-fn module_api() -> Result<String, ObserverError> {
+fn api_of(status: Status) -> Result<String, ObserverError> {
     let lacking = |lacks: String, way_out: &str| ObserverError::Lacking {
         observer: "sinsp".into(),
         lacks,
         way_out: way_out.into(),
     };
-    match Scap::default().status() {
+    match status {
         Status::Absent => Err(lacking(
             "the scap module is not loaded".into(),
             "in a VM with everything that it takes: `cargo xtask run --vm --kernel 6.1 sinsp`; or, as root on a kernel that takes \
@@ -186,5 +186,49 @@ fn signal(signal: StopSignal) -> Signal {
         StopSignal::Int => Signal::INT,
         StopSignal::Quit => Signal::QUIT,
         StopSignal::Hup => Signal::HUP,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use portwitness_kmod::{Version, Versions};
+
+    use super::*;
+
+    fn loaded(versions: Result<Versions, String>) -> Status {
+        Status::Loaded { ours: false, version: "0.1.1dev".into(), versions, users: 0 }
+    }
+
+    fn speaking(major: u32) -> Status {
+        let version = |major| Version { major, minor: 0, patch: 4 };
+        loaded(Ok(Versions { api: version(major), schema: version(2) }))
+    }
+
+    #[test]
+    fn a_known_interface_is_told() {
+        assert_eq!(api_of(speaking(1)).unwrap(), "1.0.4");
+        assert_eq!(api_of(speaking(8)).unwrap(), "8.0.4");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_module_is_told_with_the_way_out() {
+        for (status, lacks, way_out) in [
+            (Status::Absent, "the scap module is not loaded", "cargo xtask run --vm --kernel 6.1 sinsp"),
+            (
+                speaking(0),
+                "the scap module 0.1.1dev speaks API 0.0.4, schema 2.0.4, which is not known",
+                "kmod load --driver bookworm",
+            ),
+            (speaking(11), "speaks API 11.0.4", "--driver sid"),
+            (
+                loaded(Err("/dev/scap0: No such file or directory".into())),
+                "the scap module 0.1.1dev does not tell its interface: /dev/scap0: No such file or directory",
+                "is /dev/scap0 there",
+            ),
+        ] {
+            let error = api_of(status).unwrap_err().to_string();
+            assert!(error.contains(lacks) && error.contains(way_out), "{error}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use portwitness_kmod::{Build, BuildError, Headers, Scap, Status};
+use portwitness_kmod::{Build, BuildError, Headers, Scap, Status, Versions};
 
 use crate::debian::{Kernel, Series, series_of};
 use crate::setup;
@@ -199,7 +199,7 @@ fn told(status: &Status) -> String {
     let by = if *ours { "by `cargo xtask kmod load`" } else { "by somebody else, so it stays as it is" };
     let versions = match versions {
         Ok(versions) if versions.is_known() => versions.to_string(),
-        Ok(versions) => format!("{versions}, which is not known"),
+        Ok(versions) => format!("{versions}, which is not known; known are {}", Versions::known()),
         Err(error) => format!("its versions are not known ({error})"),
     };
     format!("scap: {version} is loaded {by}; {versions}; {users} users")
@@ -225,7 +225,7 @@ fn running() -> anyhow::Result<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use portwitness_kmod::{Version, Versions};
+    use portwitness_kmod::Version;
 
     use super::*;
 
@@ -258,13 +258,16 @@ mod tests {
     fn status_says_whose_the_module_is() {
         let version = Version { major: 8, minor: 0, patch: 4 };
         let loaded = |ours, versions| Status::Loaded { ours, version: "0.23.2".to_owned(), versions, users: 1 };
-        let known = Ok(Versions { api: version, schema: version });
+        let schema = Version { major: 4, minor: 1, patch: 0 };
+        let known = Ok(Versions { api: version, schema });
         assert!(
-            told(&loaded(true, known.clone())).contains("by `cargo xtask kmod load`; API 8.0.4, schema 8.0.4; 1 users")
+            told(&loaded(true, known.clone())).contains("by `cargo xtask kmod load`; API 8.0.4, schema 4.1.0; 1 users")
         );
         assert!(told(&loaded(false, known)).contains("somebody else"));
-        let future = Ok(Versions { api: Version { major: 99, ..version }, schema: version });
-        assert!(told(&loaded(false, future)).contains("API 99.0.4, schema 8.0.4, which is not known"));
+        let future = Ok(Versions { api: Version { major: 99, ..version }, schema });
+        assert!(
+            told(&loaded(false, future)).contains("API 99.0.4, schema 4.1.0, which is not known; known are API 1 ")
+        );
         assert!(told(&loaded(false, Err("no device".to_owned()))).contains("no device"));
     }
 }

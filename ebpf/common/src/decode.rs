@@ -4,7 +4,7 @@ use core::fmt;
 
 use zerocopy::FromBytes;
 
-use crate::record::{Header, Kind, ProcessRecord, SocketRecord, SyscallRecord};
+use crate::record::{ConnectedRecord, Header, Kind, ProcessRecord, SocketRecord, SyscallRecord};
 
 /// A decoded entry of the ring.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub enum Message {
     Socket(SocketRecord),
     /// A system call began or ended.
     Syscall(SyscallRecord),
+    /// accept or connect ended with a socket that has another end.
+    Connected(ConnectedRecord),
     /// A child was made.
     Fork(ProcessRecord),
     /// A program was executed.
@@ -68,6 +70,7 @@ impl TryFrom<&[u8]> for Message {
         Ok(match kind {
             k if k == Kind::SocketState as u32 => Self::Socket(whole(kind, bytes)?),
             k if k == Kind::Syscall as u32 => Self::Syscall(whole(kind, bytes)?),
+            k if k == Kind::Connected as u32 => Self::Connected(whole(kind, bytes)?),
             k if k == Kind::Fork as u32 => Self::Fork(whole(kind, bytes)?),
             k if k == Kind::Exec as u32 => Self::Exec(whole(kind, bytes)?),
             k if k == Kind::Exit as u32 => Self::Exit(whole(kind, bytes)?),

@@ -15,8 +15,8 @@ pub use decode::{DecodeError, Message};
 pub use offsets::{Offsets, SOCK_COMMON_REACH, UNKNOWN};
 pub use probe::Probe;
 pub use record::{
-    AF_INET, AF_INET6, Call, Header, Holder, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord, REFUSED,
-    SocketRecord, SyscallRecord,
+    AF_INET, AF_INET6, Call, ConnectedRecord, Header, Holder, IPV6_ONLY, Kind, PHASE_ENTER, PHASE_EXIT, ProcessRecord,
+    REFUSED, SocketRecord, SyscallRecord,
 };
 
 /// Index in the map `SETTINGS`: 1 when system calls are to be recorded.

@@ -76,6 +76,10 @@ offsets! {
     fdtable_fd,
     /// `file.f_inode`
     file_inode,
+    /// `file.private_data`
+    file_private_data,
+    /// `socket.sk`
+    socket_sk,
     /// `inode.i_mode`
     inode_mode,
     /// `inode.i_ino`

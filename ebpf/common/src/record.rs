@@ -30,6 +30,8 @@ pub enum Kind {
     Exec = 4,
     /// A [`ProcessRecord`]: the last thread is gone.
     Exit = 5,
+    /// A [`ConnectedRecord`].
+    Connected = 6,
 }
 
 /// The start of every record.
@@ -109,6 +111,27 @@ pub struct SyscallRecord {
     pub padding: [u8; 6],
 }
 
+/// A tracked process left accept or connect with a socket that has another end.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[repr(C)]
+pub struct ConnectedRecord {
+    /// The call's exit.
+    pub call: SyscallRecord,
+    /// The socket's own address in network order, IPv4 in the first word.
+    pub local: [u32; 4],
+    /// The other end's address, likewise.
+    pub remote: [u32; 4],
+    /// Own port, in host order.
+    pub local_port: u16,
+    /// The other end's port, in host order.
+    pub remote_port: u16,
+    /// [`AF_INET`] or [`AF_INET6`].
+    pub family: u16,
+    /// Zero.
+    pub padding: u16,
+}
+
 /// A tracked process forked, executed or exited.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -151,6 +174,7 @@ const _: () = assert!(size_of::<Holder>() == 24);
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(size_of::<SocketRecord>() == 96);
 const _: () = assert!(size_of::<SyscallRecord>() == 88);
+const _: () = assert!(size_of::<ConnectedRecord>() == 128);
 const _: () = assert!(size_of::<ProcessRecord>() == 56);
 
 /// The system calls that are recorded.

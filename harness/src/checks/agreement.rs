@@ -5,11 +5,13 @@
 //! those of one call: a hook that is held up holds up its thread.
 
 mod calls;
+mod ends;
 mod join;
 
 use serde::{Deserialize, Serialize};
 
 use self::calls::{Call, Sockets, Thread, threads};
+use self::ends::Closed;
 use self::join::{Joined, join};
 use super::coverage;
 use super::slice::{Slice, describe};
@@ -22,6 +24,13 @@ use crate::history::{Event, ObserverChange, Record, Source};
 pub struct Agreed {
     /// Calls of which both tell, and tell the same.
     pub calls: u64,
+    /// Of these, the calls of which both tell both ends of the connection.
+    #[serde(default)]
+    pub ends: u64,
+    /// close_range(2) calls, of which eBPF alone tells: API 1 of scap knows nothing of them, and API 8 neither what they close nor
+    /// how they end (`f_sys_generic` in `driver/ppm_fillers.c`).
+    #[serde(default)]
+    pub alone: u64,
     /// The longest time between their two stamps of one moment, in ns.
     pub apart_ns: u64,
     /// How uncertain the second witness's clock was at the most, in ns.
@@ -64,15 +73,18 @@ pub fn compare(slice: &Slice<'_>) -> Result<Agreed, Verdict> {
     let span = Span { begin: slice.begin, end };
     let threads = threads(slice.records);
     let sockets = Sockets::by_ebpf(slice.records);
+    let closed = Closed::by_ebpf(slice.records);
     let mut agreed = Agreed::default();
     let mut differences = Vec::new();
     let mut gaps = Vec::new();
     for thread in &threads {
         let joined = join(thread);
-        differences.extend(joined.differences(thread, &sockets, span));
+        differences.extend(joined.differences(thread, &sockets, &closed, span));
+        agreed.alone += thread.ranges.iter().filter(|at| span.contains(**at)).count() as u64;
         for (ours, theirs) in &joined.pairs {
             if span.contains(ours.exit) {
                 agreed.calls += 1;
+                agreed.ends += u64::from(ours.call.tuple.is_some() && theirs.call.tuple.is_some());
                 agreed.clock_ns = agreed.clock_ns.max(theirs.uncertainty_ns);
                 gaps.push(theirs.exit.ns_after(ours.exit));
             }
@@ -200,11 +212,12 @@ fn around(slice: &Slice<'_>, difference: &Difference) -> Vec<String> {
 
 impl<'a> Joined<'a> {
     /// What is not alike, within the span.
-    fn differences(&self, thread: &Thread<'a>, sockets: &Sockets, span: Span) -> Vec<Difference> {
+    fn differences(&self, thread: &Thread<'a>, sockets: &Sockets, closed: &Closed, span: Span) -> Vec<Difference> {
         let mut found = Vec::new();
         let mut tell = |at, text| found.push(Difference { at, tid: thread.tid, text });
         for (ours, theirs) in self.pairs.iter().filter(|(ours, _)| span.contains(ours.exit)) {
-            let unlike = unlike(ours, theirs);
+            let mut unlike = unlike(ours, theirs);
+            unlike.extend(closed.ends_unlike(ours, theirs));
             if !unlike.is_empty() {
                 tell(ours.exit, format!("{}: {ours} by eBPF, {theirs} by scap", unlike.join(", ")));
             }

@@ -130,7 +130,8 @@ pub struct Syscall {
     /// The address that bind or connect was given; of scap, at other calls, where the descriptor is bound or connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Endpoint>,
-    /// Both ends of the connection that accept or connect made, as far as the observer is told.
+    /// Both ends of the socket with which accept or connect was left, as far as the observer can tell: an address of zeros
+    /// or port 0 is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuple: Option<Tuple>,
     /// Who.

@@ -5,7 +5,6 @@
 mod btf;
 mod causes;
 mod decode;
-mod fence;
 mod focus;
 mod holders;
 mod kernel;
@@ -14,20 +13,20 @@ mod offsets;
 mod reader;
 mod rung;
 mod seed;
+mod sentinel;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use portwitness_ebpf_common::SETTING_FENCE_THREAD;
 use serde::{Deserialize, Serialize};
 
 use self::causes::Causes;
-use self::fence::Sentinels;
 use self::kernel::Kernel;
 use self::load::{Loaded, Wanted};
-use self::reader::{Reader, Shared};
+use self::reader::Reader;
+use super::fence::{Fences, Sentinels};
+use super::reader::{Order, ReadingThread};
 use super::{Focus, Observer, ObserverError, Scope, procfs};
 use crate::clock::Timestamp;
 use crate::history::{Event, ObserverChange, Recorder, Source};
@@ -40,6 +39,9 @@ pub use self::rung::Rung;
 /// A fence that takes longer has failed. At rest it takes about 1 ms; on a busy machine its thread may wait for a CPU for
 /// more than 1.5 s.
 const FENCE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// From one provocation of the sentinels that are missing to the next.
+const PROVOKE_AGAIN: Duration = Duration::from_millis(50);
 
 /// How the eBPF observer is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +65,7 @@ impl Default for EbpfSettings {
 pub struct EbpfObserver {
     rung: Rung,
     recorder: Recorder,
-    shared: Arc<Shared>,
-    reader: Option<JoinHandle<()>>,
-    sentinels: Option<Sentinels>,
+    reading: ReadingThread<Reader>,
     causes: Causes,
     loaded: Loaded,
     /// The counters of lost records when they were last read, and when that was.
@@ -99,11 +99,10 @@ impl EbpfObserver {
         let (mut loaded, sources) = kernel.load_best(&rungs, &wanted)?;
         let ports = focus::follow_existing(&mut loaded, &scope, &kernel.offsets)?;
 
-        let sentinels = Sentinels::start().map_err(io("start the fence's thread"))?;
+        let sentinels = Sentinels::start("ebpf", |_| sentinel::make()).map_err(io("start the fence's thread"))?;
         loaded.set(SETTING_FENCE_THREAD, sentinels.tid())?;
-        let shared = Shared::new(sentinels.tid()).map_err(io("make an eventfd"))?;
-        let mut reader = Reader { ring: sources.ring, logger: sources.logger, shared: Arc::clone(&shared) };
-        let losses = Losses { since: Timestamp::now(), counts: counts(&loaded, &shared)? };
+        let mut reader = Reader::new(sources, scope.recorder.clone(), sentinels.tid());
+        let losses = Losses { since: Timestamp::now(), counts: counts(&loaded, reader.garbage())? };
 
         seed::seed(&mut reader, &mut loaded, &scope, &ports).map_err(io("list what listens already"))?;
         let started = ObserverChange::Started {
@@ -113,18 +112,11 @@ impl EbpfObserver {
             sees_connections: true,
         };
         scope.recorder.record(Source::Ebpf, Event::Observer(started));
-        let thread = reader.spawn(scope.recorder.clone()).map_err(io("start the reader's thread"))?;
-        let mut observer = Self {
-            rung: loaded.rung,
-            recorder: scope.recorder,
-            shared,
-            reader: Some(thread),
-            sentinels: Some(sentinels),
-            causes: Causes::new(kernel.tracefs),
-            loaded,
-            losses,
-            touches: false,
-        };
+        let fences = Fences::new(sentinels, FENCE_DEADLINE, PROVOKE_AGAIN);
+        let name = format!("ebpf ({})", loaded.rung);
+        let (reading, ()) = ReadingThread::start(scope.recorder.clone(), fences, move || Ok((reader, name, ())))?;
+        let (rung, recorder, causes) = (loaded.rung, scope.recorder, Causes::new(kernel.tracefs));
+        let mut observer = Self { rung, recorder, reading, causes, loaded, losses, touches: false };
         observer.set_causes(settings.causes)?;
         observer.try_refusals();
         Ok(observer)
@@ -132,10 +124,7 @@ impl EbpfObserver {
 
     /// Lets one sentinel come and go, from which the reader learns whether a refused listen(2) can be told here.
     fn try_refusals(&self) {
-        let cpu = self.sentinels.as_ref().and_then(|sentinels| sentinels.cpus().ok()?.first().copied());
-        if let (Some(sentinels), Some(cpu)) = (&self.sentinels, cpu)
-            && let Err(error) = sentinels.provoke(&[cpu], FENCE_DEADLINE)
-        {
+        if let Err(error) = self.reading.provoke_one(FENCE_DEADLINE) {
             tracing::debug!(%error, "whether a listen(2) that is refused can be told is not known");
         }
     }
@@ -157,55 +146,31 @@ impl EbpfObserver {
     /// For tests of what follows: makes the reader fail.
     #[doc(hidden)]
     pub fn kill_reader(&self) {
-        self.shared.fail();
+        self.reading.give(Order::Fail);
     }
 
     /// For tests of what follows: makes the reader panic.
     #[doc(hidden)]
     pub fn panic_reader(&self) {
-        self.shared.panic();
+        self.reading.give(Order::Panic);
     }
 
     /// For tests of what follows: the reader leaves the ring unread, from the return of this call on.
     #[doc(hidden)]
     pub fn pause_reader(&self) {
-        self.shared.pause(true);
+        self.reading.give(Order::Pause);
     }
 
     /// For tests of what follows: the reader reads again.
     #[doc(hidden)]
     pub fn resume_reader(&self) {
-        self.shared.pause(false);
-    }
-
-    fn died(&self, reason: impl Into<String>) -> ObserverError {
-        ObserverError::Died { observer: self.describe(), reason: reason.into() }
-    }
-
-    /// Provokes sentinels until those of all CPUs have come back, or the time is up; returns which CPUs were asked and
-    /// how many answered.
-    fn await_sentinels(&self, began: Timestamp) -> Result<(usize, usize), ObserverError> {
-        let Some(sentinels) = &self.sentinels else { return Err(self.died("it was stopped")) };
-        loop {
-            // Asked anew each time: a CPU may go offline.
-            let cpus = sentinels.cpus().map_err(io("list the CPUs"))?;
-            let returned = self.shared.returned(&cpus, began);
-            let left = FENCE_DEADLINE.saturating_sub(Timestamp::now().since(began));
-            if returned.len() == cpus.len() || left.is_zero() {
-                return Ok((cpus.len(), returned.len()));
-            }
-            let missing: Vec<_> = cpus.iter().copied().filter(|cpu| !returned.contains(cpu)).collect();
-            sentinels.provoke(&missing, left).map_err(io("provoke a sentinel"))?;
-            self.shared.kick();
-            // A ring that was full has lost the sentinel; it is provoked again.
-            self.shared.wait(&cpus, began, Duration::from_millis(50)).map_err(|reason| self.died(reason))?;
-        }
+        self.reading.give(Order::Run);
     }
 
     /// Appends what was lost since the last time.
     fn record_losses(&mut self) -> Result<(), ObserverError> {
         let now = Timestamp::now();
-        let counts = counts(&self.loaded, &self.shared)?;
+        let counts = counts(&self.loaded, self.reading.told())?;
         for ((name, count), (_, before)) in counts.iter().zip(&self.losses.counts) {
             let count = count.saturating_sub(*before);
             if count > 0 {
@@ -216,34 +181,17 @@ impl EbpfObserver {
         self.losses = Losses { counts, since: now };
         Ok(())
     }
-
-    fn end_threads(&mut self) {
-        self.shared.stop();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-        self.sentinels = None;
-    }
 }
 
 impl Observer for EbpfObserver {
     fn describe(&self) -> String {
-        format!("ebpf ({})", self.rung)
+        self.reading.name().into()
     }
 
     fn fence(&mut self) -> Result<(), ObserverError> {
-        if let Some(reason) = self.shared.death() {
-            return Err(self.died(reason));
-        }
-        let began = Timestamp::now();
-        let (cpus, seen) = self.await_sentinels(began)?;
+        let fenced = self.reading.fence()?;
         self.record_losses()?;
-        let fence = Event::Fence { began, cpus: cpus as u32, seen: seen as u32 };
-        self.recorder.record(Source::Ebpf, fence);
-        if seen < cpus {
-            return Err(self.died(format!("{seen} of {cpus} sentinels came back within {FENCE_DEADLINE:?}")));
-        }
-        Ok(())
+        self.reading.fenced(&fenced)
     }
 
     fn set_causes(&mut self, on: bool) -> Result<(), ObserverError> {
@@ -255,10 +203,8 @@ impl Observer for EbpfObserver {
     }
 
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
-        match self.shared.death() {
-            Some(reason) => Err(self.died(reason)),
-            None => self.record_losses(),
-        }
+        self.reading.alive()?;
+        self.record_losses()
     }
 
     fn sockets_held(&mut self, processes: &BTreeSet<u32>) -> Option<HashMap<u32, u64>> {
@@ -274,17 +220,11 @@ impl Observer for EbpfObserver {
 
     fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {
         let fenced = self.fence();
-        self.end_threads();
+        self.reading.end();
         if fenced.is_ok() {
             self.recorder.record(Source::Ebpf, Event::Observer(ObserverChange::Stopped));
         }
         fenced
-    }
-}
-
-impl Drop for EbpfObserver {
-    fn drop(&mut self) {
-        self.end_threads();
     }
 }
 
@@ -294,9 +234,9 @@ struct Losses {
 }
 
 /// What was lost so far: in the kernel, and by not being understood here.
-fn counts(loaded: &Loaded, shared: &Shared) -> Result<Vec<(&'static str, u64)>, ObserverError> {
+fn counts(loaded: &Loaded, garbage: u64) -> Result<Vec<(&'static str, u64)>, ObserverError> {
     let mut counts = loaded.drops()?;
-    counts.push(("undecodable entries", shared.garbage()));
+    counts.push(("undecodable entries", garbage));
     Ok(counts)
 }
 

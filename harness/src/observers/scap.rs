@@ -7,25 +7,23 @@ mod device;
 #[cfg(test)]
 mod fake;
 mod fds;
-mod fence;
 mod pipeline;
 mod reader;
 mod ring;
+mod sentinel;
 mod tree;
 mod wire;
 
-use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use self::device::{Devices, Place, io_error, lacking};
-use self::fence::Sentinels;
 use self::pipeline::Pipeline;
+use self::reader::Reader;
 pub use self::reader::Totals;
-use self::reader::{Reader, Shared};
 use self::ring::Tally;
 use super::ebpf::{HOST_PIDS, pid_namespace};
+use super::fence::{Fences, Sentinels};
+use super::reader::{Order, ReadingThread};
 use super::{Focus, Observer, ObserverError, Scope, procfs};
 use crate::clock::{Alignment, Timestamp};
 use crate::history::{Event, ObserverChange, Recorder, Source};
@@ -65,19 +63,15 @@ pub enum Lie {
     WrongResult,
     /// Every other accept is left out.
     MissingEvent,
+    /// Every other accept has a wrong port of the other end.
+    WrongTuple,
 }
 
 /// Watches through the scap module.
 pub struct ScapObserver {
-    what: String,
     recorder: Recorder,
-    shared: Arc<Shared>,
-    reader: Option<JoinHandle<()>>,
-    sentinels: Option<Sentinels>,
-    /// The CPU of each ring.
-    cpus: Vec<u32>,
-    /// The number of the last sentinels.
-    number: i32,
+    reading: ReadingThread<Reader>,
+    /// What was lost when that was told last.
     told: Totals,
     told_at: Timestamp,
 }
@@ -87,44 +81,25 @@ impl ScapObserver {
     pub fn start(scope: Scope, settings: ScapSettings) -> Result<Self, ObserverError> {
         let roots = followed(&scope.focus)?;
         pid_namespace().map_err(|lacks| lacking(lacks, HOST_PIDS))?;
-        let sentinels = Sentinels::start().map_err(|error| io_error("start the fence's thread", error))?;
-        let shared = Shared::new();
-        let (tell, told) = channel();
+        let no_socket = sentinel::no_socket().map_err(|error| io_error("make an eventfd", error))?;
+        let sentinels = Sentinels::start("scap", move |number| sentinel::make(&no_socket, number));
+        let sentinels = sentinels.map_err(|error| io_error("start the fence's thread", error))?;
         let (recorder, fence_tid) = (scope.recorder.clone(), sentinels.tid());
-        let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("scap-reader".into()).spawn(move || {
-            // The module knows its readers by the thread that opens the devices.
-            let opened = open(recorder, for_thread, fence_tid, settings, &roots);
-            match opened {
-                Ok(reader) => {
-                    let about = (reader.devices.cpus(), format!("scap (API {})", reader.devices.api));
-                    if tell.send(Ok((about, reader.pipeline.uncertainty_ns()))).is_ok() {
-                        reader.run();
-                    }
-                }
-                Err(error) => drop(tell.send(Err(error))),
-            }
-        });
-        let thread = thread.map_err(|error| io_error("start the reader's thread", error))?;
-        let ((cpus, what), uncertainty_ns) = told.recv().map_err(|_| ObserverError::Died {
-            observer: "scap".into(),
-            reason: "its reader ended at once".into(),
-        })??;
-        let recorder = scope.recorder;
-        let (told, told_at) = (Totals::default(), Timestamp::now());
-        let started = ObserverChange::Started { rung: what.clone(), uncertainty_ns, sees_connections: false };
-        let mut observer = Self {
-            what,
-            recorder,
-            shared,
-            reader: Some(thread),
-            sentinels: Some(sentinels),
-            cpus,
-            number: 0,
-            told,
-            told_at,
+        let fences = Fences::new(sentinels, FENCE_DEADLINE, PROVOKE_AGAIN);
+        // The module knows its readers by the thread that opens the devices.
+        let open = move || {
+            let reader = open(recorder, fence_tid, settings, &roots)?;
+            let (name, uncertainty_ns) =
+                (format!("scap (API {})", reader.devices.api), reader.pipeline.uncertainty_ns());
+            Ok((reader, name, uncertainty_ns))
         };
-        observer.recorder.record(Source::Scap, Event::Observer(started));
+        let (reading, uncertainty_ns) = ReadingThread::start(scope.recorder.clone(), fences, open)?;
+        let (rung, recorder) = (reading.name().into(), scope.recorder);
+        recorder.record(
+            Source::Scap,
+            Event::Observer(ObserverChange::Started { rung, uncertainty_ns, sees_connections: false }),
+        );
+        let mut observer = Self { recorder, reading, told: Totals::default(), told_at: Timestamp::now() };
         // That the rings are read as they are written is proven before anybody relies on it.
         observer.fence()?;
         Ok(observer)
@@ -143,55 +118,30 @@ impl ScapObserver {
 
     /// What was read and lost since the beginning.
     pub fn totals(&self) -> Totals {
-        self.shared.totals()
+        self.reading.told()
     }
 
     /// For tests of what follows: makes the reader fail.
     #[doc(hidden)]
     pub fn kill_reader(&self) {
-        self.shared.fail();
+        self.reading.give(Order::Fail);
     }
 
     /// For tests of what follows: makes the reader panic.
     #[doc(hidden)]
     pub fn panic_reader(&self) {
-        self.shared.panic();
+        self.reading.give(Order::Panic);
     }
 
     /// For tests of what follows: the reader leaves the rings unread, or reads again.
     #[doc(hidden)]
     pub fn pause_reader(&self, paused: bool) {
-        self.shared.pause(paused);
-    }
-
-    fn died(&self, reason: impl Into<String>) -> ObserverError {
-        ObserverError::Died { observer: self.what.clone(), reason: reason.into() }
-    }
-
-    /// Provokes sentinels until those of all CPUs have come back, or the time is up; returns how many CPUs were asked, and
-    /// how many answered.
-    fn await_sentinels(&mut self, began: Timestamp) -> Result<(usize, usize), ObserverError> {
-        self.number += 1;
-        let Some(sentinels) = &self.sentinels else { return Err(self.died("it was stopped")) };
-        let cpus = sentinels.cpus().map_err(|error| io_error("list the CPUs", error))?;
-        let ring_of = |cpu: &u32| self.cpus.iter().position(|other| other == cpu);
-        self.shared.expect(self.number.into(), began, cpus.iter().map(ring_of).collect());
-        loop {
-            let left = FENCE_DEADLINE.saturating_sub(Timestamp::now().since(began));
-            let provoked = sentinels.provoke(self.number, &cpus, left);
-            provoked.map_err(|error| io_error("provoke a sentinel", error))?;
-            self.shared.kick();
-            // A ring that was full has lost the sentinel; it is provoked again.
-            let returned = self.shared.wait(PROVOKE_AGAIN.min(left)).map_err(|reason| self.died(reason))?;
-            if returned == cpus.len() || left.is_zero() {
-                return Ok((cpus.len(), returned));
-            }
-        }
+        self.reading.give(if paused { Order::Pause } else { Order::Run });
     }
 
     /// Appends what was lost since the last time.
     fn record_losses(&mut self) {
-        let (now, totals) = (Timestamp::now(), self.shared.totals());
+        let (now, totals) = (Timestamp::now(), self.reading.told());
         for ((probe, count), (_, before)) in totals.losses().into_iter().zip(self.told.losses()) {
             if count > before {
                 let loss = Event::Loss { probe: probe.into(), count: count - before, since: self.told_at };
@@ -200,34 +150,17 @@ impl ScapObserver {
         }
         (self.told, self.told_at) = (totals, now);
     }
-
-    fn end_threads(&mut self) {
-        self.shared.stop();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
-        self.sentinels = None;
-    }
 }
 
 impl Observer for ScapObserver {
     fn describe(&self) -> String {
-        self.what.clone()
+        self.reading.name().into()
     }
 
     fn fence(&mut self) -> Result<(), ObserverError> {
-        if let Some(reason) = self.shared.death() {
-            return Err(self.died(reason));
-        }
-        let began = Timestamp::now();
-        let (cpus, seen) = self.await_sentinels(began)?;
+        let fenced = self.reading.fence()?;
         self.record_losses();
-        let fence = Event::Fence { began, cpus: cpus as u32, seen: seen as u32 };
-        self.recorder.record(Source::Scap, fence);
-        if seen < cpus {
-            return Err(self.died(format!("{seen} of {cpus} sentinels came back within {FENCE_DEADLINE:?}")));
-        }
-        Ok(())
+        self.reading.fenced(&fenced)
     }
 
     fn set_causes(&mut self, _: bool) -> Result<(), ObserverError> {
@@ -235,18 +168,14 @@ impl Observer for ScapObserver {
     }
 
     fn tell_losses(&mut self) -> Result<(), ObserverError> {
-        match self.shared.death() {
-            Some(reason) => Err(self.died(reason)),
-            None => {
-                self.record_losses();
-                Ok(())
-            }
-        }
+        self.reading.alive()?;
+        self.record_losses();
+        Ok(())
     }
 
     fn stop(mut self: Box<Self>) -> Result<(), ObserverError> {
         let fenced = self.fence();
-        self.end_threads();
+        self.reading.end();
         if fenced.is_ok() {
             self.record_losses();
             let Totals { generated, read, full, faults, preempted, clock_ns, .. } = self.told;
@@ -258,12 +187,6 @@ impl Observer for ScapObserver {
             self.recorder.record(Source::Scap, Event::Observer(ObserverChange::Stopped));
         }
         fenced
-    }
-}
-
-impl Drop for ScapObserver {
-    fn drop(&mut self) {
-        self.end_threads();
     }
 }
 
@@ -283,13 +206,7 @@ fn followed(focus: &Focus) -> Result<Focus, ObserverError> {
 }
 
 /// Opens and maps everything; the events that come until this returns teach what is what, and are not recorded.
-fn open(
-    recorder: Recorder,
-    shared: Arc<Shared>,
-    fence_tid: u32,
-    settings: ScapSettings,
-    focus: &Focus,
-) -> Result<Reader, ObserverError> {
+fn open(recorder: Recorder, fence_tid: u32, settings: ScapSettings, focus: &Focus) -> Result<Reader, ObserverError> {
     let devices = Devices::open(&Place::default())?;
     let rings = devices.rings().map_err(|error| io_error("map the rings", error))?;
     let (clock, _) = Alignment::measure(FIRST_READINGS);
@@ -299,9 +216,9 @@ fn open(
     pipeline.tree.follow(&followed(focus)?);
     pipeline.seed().map_err(|error| io_error("read what is there from /proc", error))?;
     let tallies = vec![Tally::default(); rings.len()];
-    let mut reader = Reader { devices, rings, pipeline, tallies, recorder, shared };
+    let mut reader = Reader { devices, rings, pipeline, tallies, totals: Totals::default(), recorder };
     let now = Timestamp::now();
-    reader.round(now).map_err(|error| io_error("read the rings", error))?;
+    reader.read(now).map_err(|error| io_error("read the rings", error))?;
     reader.pipeline.record_from(now);
     Ok(reader)
 }

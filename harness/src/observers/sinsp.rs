@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::fence::{self, Fenced, Fences, Sentinels};
 use super::{Observer, ObserverError};
-use crate::clock::Timestamp;
 use crate::history::{Capture, Event, Recorder, SinspFormat, SinspSaid, Source};
-use reader::{Progress, Versions};
+use reader::{FIRST, Progress, Versions};
 
 pub use reader::Translator;
 pub use schema::{Schema, SchemaError};
@@ -64,7 +64,9 @@ pub struct SinspObserver {
     recorder: Recorder,
     progress: Arc<Progress>,
     reader: JoinHandle<()>,
-    fences: u64,
+    fences: Fences,
+    /// The number of the last fence.
+    number: u64,
     gone: bool,
     /// It ended with a case, and is started again for the next one.
     rests: bool,
@@ -121,11 +123,23 @@ impl SinspObserver {
             let read = move || reader::read_errors(stderr, format, &recorder, &progress);
             std::thread::Builder::new().name("sinsp-errors".into()).spawn(read).map_err(io("reading its errors"))?;
         }
+        let sentinels = Sentinels::start("sinsp", sentinel::make).map_err(io("starting the fence's thread"))?;
+        let fences = Fences::new(sentinels, settings.fence_within, PROVOKE_AGAIN);
         let name =
             PathBuf::from(&arguments[0]).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         let recorder = recorder.clone();
-        let mut observer =
-            Self { name, settings, child, recorder, progress, reader, fences: 0, gone: false, rests: false };
+        let mut observer = Self {
+            name,
+            settings,
+            child,
+            recorder,
+            progress,
+            reader,
+            fences,
+            number: FIRST,
+            gone: false,
+            rests: false,
+        };
         // An error ends the program with `observer`.
         observer.await_first()?;
         let versions = observer.progress.look(|seen| seen.versions.clone()).unwrap_or_default();
@@ -153,8 +167,9 @@ impl SinspObserver {
     fn await_first(&mut self) -> Result<(), ObserverError> {
         let deadline = Instant::now() + self.settings.ready_within;
         loop {
-            self.provoke(0)?;
-            if self.progress.wait(ASK_AGAIN, |seen| seen.sentinels.contains_key(&0)) {
+            let provoked = fence::cpus().and_then(|cpus| self.fences.provoke(FIRST, &cpus, self.settings.fence_within));
+            provoked.map_err(unprovoked)?;
+            if self.progress.wait(ASK_AGAIN, |seen| seen.sentinels.contains_key(&FIRST)) {
                 return Ok(());
             }
             if let Some(status) = self.ended() {
@@ -186,14 +201,6 @@ impl SinspObserver {
                 });
             }
         }
-    }
-
-    /// Provokes the sentinels of a fence; returns the CPUs on which.
-    fn provoke(&self, number: u64) -> Result<Vec<u32>, ObserverError> {
-        let io = |source| ObserverError::Io { doing: "provoking the sentinels of sinsp".into(), source };
-        let cpus = sentinel::cpus().map_err(io)?;
-        sentinel::provoke(number, cpus.clone(), self.settings.fence_within).map_err(io)?;
-        Ok(cpus)
     }
 
     /// How the program ended, when it has.
@@ -273,30 +280,16 @@ impl Observer for SinspObserver {
         if self.gone {
             return Ok(());
         }
-        self.fences += 1;
         // Numbers come again after a long time.
-        if self.fences == format::NUMBERS {
-            self.fences = 1;
-            self.progress.note(|seen| seen.sentinels.clear());
+        self.number += 1;
+        if self.number == format::NUMBERS {
+            self.number = FIRST + 1;
+            self.progress.change(|seen| seen.sentinels.clear());
         }
-        let number = self.fences;
-        let (began, deadline) = (Timestamp::now(), Instant::now() + self.settings.fence_within);
-        let came = |seen: &reader::Seen, cpus: &[u32]| {
-            let back = seen.sentinels.get(&number);
-            cpus.iter().filter(|cpu| back.is_some_and(|back| back.contains(*cpu))).count()
-        };
-        let cpus = loop {
-            let cpus = self.provoke(number)?;
-            let done = |seen: &reader::Seen| came(seen, &cpus) == cpus.len() || seen.closed;
-            // A ring that is full takes no sentinel, so it is provoked again.
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.progress.wait(left.min(PROVOKE_AGAIN), done) || Instant::now() >= deadline {
-                break cpus;
-            }
-        };
-        let seen = self.progress.look(|seen| came(seen, &cpus));
-        self.say(SinspSaid::Fenced { number, began, cpus: cpus.len() as u32, seen: seen as u32 });
-        if seen == cpus.len() {
+        let fenced = self.fences.fence(self.number, &*self.progress).map_err(unprovoked)?;
+        let Fenced { began, cpus, seen, .. } = fenced;
+        self.say(SinspSaid::Fenced { number: self.number, began, cpus, seen });
+        if seen == cpus {
             return Ok(());
         }
         if self.progress.look(|seen| seen.closed) {
@@ -307,8 +300,8 @@ impl Observer for SinspObserver {
             }
         } else {
             let (state, name) = (self.state(), &self.name);
-            let (missing, all) = (cpus.len() - seen, cpus.len());
-            let text = format!("`{name}` has not printed {missing} of {all} sentinels{state}");
+            let missing = cpus - seen;
+            let text = format!("`{name}` has not printed {missing} of {cpus} sentinels{state}");
             self.say(SinspSaid::Remark { text });
         }
         Ok(())
@@ -344,6 +337,10 @@ impl Drop for SinspObserver {
             let _ = self.child.wait();
         }
     }
+}
+
+fn unprovoked(source: io::Error) -> ObserverError {
+    ObserverError::Io { doing: "provoking the sentinels of sinsp".into(), source }
 }
 
 fn launch(arguments: &[String], settings: &SinspSettings) -> io::Result<Child> {

@@ -7,7 +7,7 @@ pub(super) mod netlink;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::focus::Picker;
 use self::netlink::{Listener, SockDiag};
+use super::monitor::Monitor;
 use super::{Focus, Observer, ObserverError, Scope, procfs};
 use crate::clock::Timestamp;
 use crate::endpoint::SocketId;
@@ -41,16 +42,11 @@ impl Default for SockDiagSettings {
 /// Watches through sock_diag(7).
 pub struct SockDiagObserver {
     recorder: Recorder,
-    shared: Arc<Shared>,
+    shared: Arc<Monitor<State>>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    polled: Condvar,
-}
-
+/// What the observer and its polling thread share.
 #[derive(Default)]
 struct State {
     /// When the last poll that is complete began.
@@ -90,7 +86,7 @@ impl SockDiagObserver {
             sees_connections: false,
         };
         scope.recorder.record(Source::SockDiag, Event::Observer(started));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::<Monitor<State>>::default();
         let thread = poller.spawn(Arc::clone(&shared), Duration::from_micros(settings.interval_us));
         let thread = Some(thread.map_err(io("start the polling thread"))?);
         Ok(Self { recorder: scope.recorder, shared, thread })
@@ -105,11 +101,11 @@ impl SockDiagObserver {
     /// For tests of what follows: makes the polling thread panic.
     #[doc(hidden)]
     pub fn panic_poller(&self) {
-        self.shared.state().panic = true;
+        self.shared.change(|state| state.panic = true);
     }
 
     fn end_thread(&mut self) {
-        self.shared.state().stop = true;
+        self.shared.change(|state| state.stop = true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -124,16 +120,12 @@ impl Observer for SockDiagObserver {
     /// Waits for a poll that began after the call: what happened before it is in its answer.
     fn fence(&mut self) -> Result<(), ObserverError> {
         let began = Timestamp::now();
-        let pending = |state: &mut State| state.polled < began && state.dead.is_none();
-        let waited = self.shared.polled.wait_timeout_while(self.shared.state(), FENCE_DEADLINE, pending);
-        let (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        let dead = state.dead.clone();
-        drop(state);
-        if let Some(reason) = dead {
+        let polled = self.shared.wait(FENCE_DEADLINE, |state| state.polled >= began || state.dead.is_some());
+        if let Some(reason) = self.shared.look(|state| state.dead.clone()) {
             return Err(ObserverError::Died { observer: self.describe(), reason });
         }
         // The one poll is the only sentinel, and it covers every CPU.
-        let seen = u32::from(!timeout.timed_out());
+        let seen = u32::from(polled);
         self.recorder.record(Source::SockDiag, Event::Fence { began, cpus: 1, seen });
         if seen == 0 {
             let reason = format!("no poll was completed within {FENCE_DEADLINE:?}");
@@ -163,12 +155,6 @@ impl Drop for SockDiagObserver {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Compares each answer with the one before.
 struct Poller {
     kernel: SockDiag,
@@ -193,28 +179,24 @@ impl Poller {
         Ok(())
     }
 
-    fn spawn(mut self, shared: Arc<Shared>, interval: Duration) -> std::io::Result<JoinHandle<()>> {
+    fn spawn(mut self, shared: Arc<Monitor<State>>, interval: Duration) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("sock-diag".into()).spawn(move || {
-            while !shared.state().stop {
-                let panics = shared.state().panic;
+            while !shared.look(|state| state.stop) {
+                let panics = shared.look(|state| state.panic);
                 let polled = catch_unwind(AssertUnwindSafe(|| {
                     assert!(!panics, "it was told to panic");
                     self.poll()
                 }));
                 let outcome = polled.unwrap_or_else(|_| Err(std::io::Error::other("the polling thread panicked")));
-                let mut state = shared.state();
                 match outcome {
-                    Ok(()) => state.polled = self.last_began,
+                    Ok(()) => shared.change(|state| state.polled = self.last_began),
                     Err(error) => {
                         let reason = format!("polling over netlink failed: {error}");
                         let died = Event::Observer(ObserverChange::Died { reason: reason.clone() });
                         self.recorder.record(Source::SockDiag, died);
-                        state.dead = Some(reason);
-                        state.stop = true;
+                        shared.change(|state| (state.dead, state.stop) = (Some(reason), true));
                     }
                 }
-                drop(state);
-                shared.polled.notify_all();
                 std::thread::sleep(interval);
             }
         })

@@ -185,10 +185,17 @@ fn agreement(report: &Report) -> Option<String> {
     let agreed: Vec<_> = report.judgement.cases.iter().filter_map(|case| case.agreement).collect();
     let most = |of: fn(&Agreed) -> u64| agreed.iter().map(of).max().unwrap_or(0);
     (!agreed.is_empty()).then(|| {
+        let sum = |of: fn(&Agreed) -> u64| agreed.iter().map(of).sum::<u64>();
+        let alone = match sum(|agreed| agreed.alone) {
+            0 => String::new(),
+            alone => format!("; of {alone} close_range(2) eBPF alone tells"),
+        };
         format!(
-            "two witnesses: {} calls of {} cases told alike; their stamps lie {:.3} ms apart at the most, with clocks aligned to {} ns",
-            agreed.iter().map(|agreed| agreed.calls).sum::<u64>(),
+            "two witnesses: {} calls of {} cases told alike, {} of them with both ends of a connection; their stamps lie {:.3} ms \
+             apart at the most, with clocks aligned to {} ns{alone}",
+            sum(|agreed| agreed.calls),
             agreed.len(),
+            sum(|agreed| agreed.ends),
             most(|agreed| agreed.apart_ns) as f64 / 1e6,
             most(|agreed| agreed.clock_ns)
         )

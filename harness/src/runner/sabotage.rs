@@ -29,6 +29,8 @@ pub enum Sabotage {
     ScapWrongResult,
     /// Scap leaves out every other accept.
     ScapMissingEvent,
+    /// Every other accept of scap's has a wrong other end.
+    ScapWrongTuple,
 }
 
 impl Sabotage {
@@ -44,6 +46,7 @@ impl Sabotage {
             Self::ScapWrongFd => Some(Lie::WrongFd),
             Self::ScapWrongResult => Some(Lie::WrongResult),
             Self::ScapMissingEvent => Some(Lie::MissingEvent),
+            Self::ScapWrongTuple => Some(Lie::WrongTuple),
             _ => None,
         };
         ScapSettings { lie }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use portwitness::endpoint::Tgid;
-use portwitness::history::{Event, Syscall, SyscallPhase};
+use portwitness::history::{Event, Syscall, SyscallPhase, Tuple};
 use portwitness::observers::Observer;
 use portwitness::observers::ebpf::{EbpfSettings, Rung};
 use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
@@ -82,6 +82,17 @@ fn each_call_is_recorded_with_its_result() {
             let refused = -i64::from(libc::ECONNREFUSED);
             assert_eq!(results("connect"), [0, 0, refused]);
             assert_eq!(entered("connect")[2].address, Some(local(1).into()));
+            let ends = |name: &str| -> Vec<Option<Tuple>> {
+                let exits = calls.iter().filter(|call| call.name == name && call.phase != SyscallPhase::Enter);
+                exits.map(|call| call.tuple).collect()
+            };
+            // The classic tracepoints find sockets behind descriptors by the same structures.
+            let [Some(first), Some(second), None] = ends("connect")[..] else { panic!("{calls:#?}") };
+            assert_eq!((first.remote, second.remote), (local(7301).into(), local(7301).into()));
+            assert!(first.local != second.local && first.local.port() != 0);
+            // What was accepted is what was connected, seen from the other side.
+            let turned = |ends: Tuple| Some(Tuple { local: ends.remote, remote: ends.local });
+            assert_eq!((ends("accept"), ends("accept4")), (vec![turned(first)], vec![turned(second)]));
             let accepted = results("accept")[0];
             assert_eq!(entered("close_range")[0].fd, accepted as i32);
             assert_eq!(entered("close_range")[0].argument, Some(accepted));

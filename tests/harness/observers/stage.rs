@@ -65,7 +65,7 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
 }
 
 /// A new network namespace for this thread, with the loopback interface up.
-pub(super) fn enter_namespace() {
+pub(crate) fn enter_namespace() {
     portwitness::sut::hosts::enter_private().unwrap();
 }
 

@@ -1,5 +1,6 @@
 //! Programs that misbehave: each is a record or an error that says what happened, within the time that was given.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portwitness::clock::RealtimeOffset;
@@ -9,6 +10,7 @@ use portwitness::observers::{Observer, ObserverError};
 use rustix::process::Signal;
 
 use super::recorded::SCHEMA;
+use crate::support::suites;
 
 const START: &str =
     r#"{"type":"start","form":2,"library":"0","unknown_fields":[],"api":"1.0.0","schema":"1.0.0","pid":1}"#;
@@ -159,6 +161,63 @@ fn a_program_that_does_not_end_is_killed() {
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
+/// One that tells its losses as it ends is asked to end with the case, and begins again with the next one.
+#[test]
+fn a_program_that_tells_losses_at_its_end_begins_again() {
+    let recorder = recorder();
+    let end = "echo 'Driver Events:10' >&2; echo 'Driver Drops:2' >&2; exit 0";
+    let mut script = format!("trap \"{end}\" INT\n");
+    for (number, cpu) in (0..2).flat_map(|number| (0..64).map(move |cpu| (number, cpu))) {
+        let fd = 0x5057_0000 + number;
+        script += &format!(
+            "echo '{{\"evt.type\":\"close\",\"evt.dir\":\">\",\"evt.cpu\":{cpu},\"evt.args\":\"fd={fd} \"}}'\n"
+        );
+    }
+    script += "while :; do sleep 0.05; done";
+    let sysdig = SinspSettings {
+        format: SinspFormat::Sysdig,
+        schema: include_str!("../../sinsp/schema/sysdig.json").into(),
+        api: Some("1.0.0".into()),
+        ..settings(&["sh", "-c", &script])
+    };
+    let mut observer = SinspObserver::start(&recorder, sysdig).unwrap();
+    for _ in 0..2 {
+        observer.fence().unwrap();
+        let (cpus, seen) = last_fence(&recorder);
+        assert_eq!(cpus, seen);
+        observer.conclude().unwrap();
+    }
+    let count = |is: fn(&SinspSaid) -> bool| said(&recorder).iter().filter(|said| is(said)).count();
+    assert_eq!(count(|said| matches!(said, SinspSaid::Started(_))), 2);
+    assert_eq!(count(|said| *said == SinspSaid::Ended { complete: None, drops: Some(2), read: Some(8) }), 2);
+    assert_eq!(count(|said| matches!(said, SinspSaid::Gone { asked: true, .. })), 2);
+    Box::new(observer).stop().unwrap();
+    assert_eq!(count(|said| matches!(said, SinspSaid::Gone { .. })), 2, "it is told once");
+    // Our own program tells them with every fence, so it goes on.
+    let mut own = start(&recorder, 2, "sleep 600").unwrap();
+    own.fence().unwrap();
+    own.conclude().unwrap();
+    assert_eq!(count(|said| matches!(said, SinspSaid::Gone { .. })), 2);
+}
+
+/// Where the module is loaded there is nothing to be told of it.
+#[test]
+fn a_machine_without_the_module_is_told_what_has_one() {
+    if Path::new("/sys/module/scap").exists() {
+        eprintln!("the module is loaded here: not tested");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    for sut in ["sinsp-events", "sysdig", "sinsp-example"] {
+        let mut suites = suites(&["run", "sinsp", "--case", "1.1", "--sut", sut, "--runs"]);
+        let ran = suites.arg(place.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(96), "{said}");
+        assert!(said.contains("the scap module is not loaded"), "{said}");
+        assert!(said.contains("cargo xtask run --vm --kernel 6.1 sinsp"), "{said}");
+    }
+}
+
 #[test]
 fn lines_that_are_none_are_kept_and_told() {
     let recorder = recorder();
@@ -193,7 +252,7 @@ fn lines_that_are_none_are_kept_and_told() {
 fn a_version_that_is_not_known_is_remarked() {
     for (known, unknown, why) in [
         ("\"form\":2", "\"form\":7", "prints form 7; known is 2"),
-        ("\"api\":\"1.0.0\"", "\"api\":\"99.0.0\"", "API 99.0.0; known are 1 to 10"),
+        ("\"api\":\"1.0.0\"", "\"api\":\"99.0.0\"", "API 99.0.0, schema 1.0.0; known are API 1 with"),
         ("\"api\":\"1.0.0\"", "\"api\":null", "does not tell the driver's interface"),
     ] {
         let recorder = recorder();

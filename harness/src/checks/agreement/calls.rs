@@ -27,10 +27,10 @@ impl Call<'_> {
         ["close", "dup"].contains(&self.class)
     }
 
-    /// Whether two accounts can be of the same call, as far as names and descriptors go.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    /// Whether two accounts can be of the same call, as far as names, descriptors and results go.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         let fds = [self.call.fd, other.call.fd];
-        self.class == other.class && (fds[0] == fds[1] || fds.contains(&-1))
+        self.class == other.class && self.result == other.result && (fds[0] == fds[1] || fds.contains(&-1))
     }
 }
 
@@ -60,6 +60,8 @@ pub(super) struct Thread<'a> {
     pub(super) ours: Vec<Call<'a>>,
     /// Those that scap saw left.
     pub(super) theirs: Vec<Call<'a>>,
+    /// When eBPF saw a close_range(2) left.
+    pub(super) ranges: Vec<Timestamp>,
     /// When eBPF saw a call entered.
     enters: Vec<Timestamp>,
     /// The times of all records.
@@ -96,6 +98,9 @@ impl<'a> Thread<'a> {
             return;
         };
         let entered = open.take().filter(|(name, _)| *name == call.name).map(|(_, at)| at);
+        if call.name == "close_range" && !theirs {
+            self.ranges.push(record.at);
+        }
         let Some(class) = class(&call.name) else { return };
         let (exit, uncertainty_ns) = (record.at, record.uncertainty_ns);
         let call = Call { class, call, result, enter: entered, exit, uncertainty_ns };
@@ -172,7 +177,11 @@ impl Sockets {
             ("accept" | "accept4", SyscallPhase::Exit(fd @ 0..)) => self.open(at, tgid, fd as i32),
             ("listen" | "connect", SyscallPhase::Exit(0)) => self.open(at, tgid, call.fd),
             ("close", SyscallPhase::Enter) => self.close(at, tgid, call.fd..=call.fd),
-            ("close_range", SyscallPhase::Enter) => self.close(at, tgid, call.fd..=i32::MAX),
+            ("close_range", SyscallPhase::Enter) => {
+                // The last one is an unsigned number.
+                let last = call.argument.filter(|last| *last >= 0).map_or(i32::MAX, |last| last as i32);
+                self.close(at, tgid, call.fd..=last);
+            }
             ("dup2" | "dup3", SyscallPhase::Enter) => {
                 let onto = call.argument.unwrap_or(-1) as i32;
                 self.close(at, tgid, onto..=onto);

@@ -26,20 +26,29 @@ pub(super) fn join<'a>(thread: &Thread<'a>) -> Joined<'a> {
     let (mut i, mut j) = (0, 0);
     while let (Some(one), Some(other)) = (ours.get(i), theirs.get(j)) {
         let fits = one.class == other.class && thread.can_be_one(one, other);
-        // Another descriptor is a difference, unless each has a better match.
-        let better = || {
-            theirs[j + 1..].iter().take_while(|it| thread.can_be_one(one, it)).any(|it| one.is_like(it))
-                || ours[i + 1..].iter().take_while(|it| thread.can_be_one(it, other)).any(|it| it.is_like(other))
+        // Another descriptor or result is a difference, unless one of the two has a better match.
+        let mut better_theirs = theirs[j + 1..].iter().take_while(|it| thread.can_be_one(one, it));
+        let mut better_ours = ours[i + 1..].iter().take_while(|it| thread.can_be_one(it, other));
+        let skips_theirs = match fits {
+            true if one.is_same(other) => None,
+            true if better_theirs.any(|it| one.is_same(it)) => Some(true),
+            true if better_ours.any(|it| it.is_same(other)) => Some(false),
+            true => None,
+            false => Some(one.exit > other.exit),
         };
-        if fits && (one.is_like(other) || !better()) {
-            joined.pairs.push((*one, *other));
-            (i, j) = (i + 1, j + 1);
-        } else if one.exit <= other.exit {
-            joined.only_ours.push(*one);
-            i += 1;
-        } else {
-            joined.only_theirs.push(*other);
-            j += 1;
+        match skips_theirs {
+            None => {
+                joined.pairs.push((*one, *other));
+                (i, j) = (i + 1, j + 1);
+            }
+            Some(true) => {
+                joined.only_theirs.push(*other);
+                j += 1;
+            }
+            Some(false) => {
+                joined.only_ours.push(*one);
+                i += 1;
+            }
         }
     }
     joined.only_ours.extend(&ours[i..]);
@@ -56,7 +65,7 @@ impl Joined<'_> {
         self.only_ours.retain(|one| {
             let same = |other: &Call<'_>| {
                 let gap = other.exit.ns_after(one.exit).unsigned_abs();
-                one.is_like(other) && one.result == other.result && gap <= FAR_NS
+                one.is_same(other) && gap <= FAR_NS
             };
             let Some(at) = theirs.iter().position(same) else { return true };
             apart.push((*one, theirs.remove(at)));

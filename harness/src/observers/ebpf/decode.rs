@@ -4,13 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use compact_str::CompactString;
 use portwitness_ebpf_common::{
-    AF_INET, AF_INET6, Call, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord, REFUSED,
-    SocketRecord, SyscallRecord,
+    AF_INET, AF_INET6, Call, ConnectedRecord, DecodeError, Header, IPV6_ONLY, Message, PHASE_ENTER, ProcessRecord,
+    REFUSED, SocketRecord, SyscallRecord,
 };
 
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, SocketId, Tgid};
-use crate::history::{Event, Process, ProcessChange, Record, SocketState, Source, Syscall, SyscallPhase, TcpState};
+use crate::history::{
+    Event, Process, ProcessChange, Record, SocketState, Source, Syscall, SyscallPhase, TcpState, Tuple,
+};
 
 /// An entry of the ring that says nothing this program understands.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub(super) enum Garbage {
     Wire(#[from] DecodeError),
     #[error("unknown TCP state {0}")]
     State(u8),
-    #[error("unknown address family {0} of a TCP socket")]
+    #[error("unknown address family {0} of a socket")]
     Family(u16),
     #[error("unknown system call {0}")]
     Call(u8),
@@ -41,6 +43,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, Garbage> {
     let (header, event) = match Message::try_from(bytes)? {
         Message::Socket(it) => (it.header, Event::SocketState(socket(&it)?)),
         Message::Syscall(it) => (it.header, Event::Syscall(syscall(&it)?)),
+        Message::Connected(it) => (it.call.header, Event::Syscall(connected(&it)?)),
         Message::Fork(it) => (it.header, Event::Process(fork(&it))),
         Message::Exec(it) => (it.header, Event::Process(ProcessChange::Exec { process: process(&it.header) })),
         Message::Exit(it) => (it.header, Event::Process(exit(&it))),
@@ -77,6 +80,12 @@ fn syscall(record: &SyscallRecord) -> Result<Syscall, Garbage> {
         tuple: None,
         process: process(&record.header),
     })
+}
+
+fn connected(record: &ConnectedRecord) -> Result<Syscall, Garbage> {
+    let end = |words, port| endpoint(record.family, words, port).ok_or(Garbage::Family(record.family));
+    let (local, remote) = (end(record.local, record.local_port)?, end(record.remote, record.remote_port)?);
+    Ok(Syscall { tuple: Some(Tuple { local, remote }), ..syscall(&record.call)? })
 }
 
 fn fork(record: &ProcessRecord) -> ProcessChange {
@@ -156,6 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn both_ends_of_a_connection_are_read() {
+        let call = SyscallRecord { call: Call::Accept4 as u8, phase: 1, result: 9, fd: 3, ..SyscallRecord::default() };
+        let ends = |family, local, remote| ConnectedRecord {
+            call,
+            family,
+            local,
+            remote,
+            local_port: 80,
+            remote_port: 5000,
+            ..ConnectedRecord::default()
+        };
+        let mapped = |last| words(Ipv4Addr::new(10, 0, 0, last).to_ipv6_mapped().octets());
+        let read = connected(&ends(AF_INET6, mapped(1), mapped(2))).unwrap();
+        let tuple = Tuple { local: "10.0.0.1:80".parse().unwrap(), remote: "10.0.0.2:5000".parse().unwrap() };
+        assert_eq!((read.tuple, read.phase, read.name.as_str()), (Some(tuple), SyscallPhase::Exit(9), "accept4"));
+        assert_eq!(connected(&ends(1, [0; 4], [0; 4])), Err(Garbage::Family(1)));
+    }
+
+    #[test]
     fn a_unix_address_is_none() {
         let record = SyscallRecord { call: Call::Bind as u8, family: 1, fd: 3, ..SyscallRecord::default() };
         assert_eq!(syscall(&record).unwrap().address, None);
@@ -165,11 +193,11 @@ mod tests {
         #![proptest_config(config(2000))]
 
         #[test]
-        fn any_entry_is_a_record_or_garbage(kind in 0u32..7, bytes in prop::collection::vec(any::<u8>(), 0..130)) {
+        fn any_entry_is_a_record_or_garbage(kind in 0u32..8, bytes in prop::collection::vec(any::<u8>(), 0..130)) {
             let _ = decode(&bytes);
             // The same with a kind that is known, and as long as that is.
             let mut bytes = bytes;
-            bytes.resize([0, 96, 88, 56, 56, 56, 30][kind as usize], 7);
+            bytes.resize([0, 96, 88, 56, 56, 56, 128, 30][kind as usize], 7);
             if let Some(field) = bytes.get_mut(8..12) {
                 field.copy_from_slice(&kind.to_ne_bytes());
             }

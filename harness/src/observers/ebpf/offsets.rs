@@ -44,6 +44,8 @@ pub(super) fn from_btf(bytes: &[u8], into: &mut Offsets) -> Result<(), String> {
         fdtable_max_fds: bytes_to("fdtable.max_fds")?,
         fdtable_fd: bytes_to("fdtable.fd")?,
         file_inode: bytes_to("file.f_inode")?,
+        file_private_data: bytes_to("file.private_data")?,
+        socket_sk: bytes_to("socket.sk")?,
         inode_mode: bytes_to("inode.i_mode")?,
         inode_ino: bytes_to("inode.i_ino")?,
         ..*into

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use portwitness_kmod::{Protocol, Version, Versions};
+
 use super::ring::{InfoLayout, Order, Ring, VersionOf, control, version};
 use super::wire;
 use crate::observers::ObserverError;
@@ -27,24 +29,11 @@ impl Default for Place {
 /// What to do when there is no module.
 pub(super) const LOAD: &str = "load it as root: cargo xtask kmod load, or run in a VM: cargo xtask run --vm";
 
-/// The ways in which modules are asked for events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    /// API 1: kinds of events are chosen, and each ring is switched.
-    Events,
-    /// API 8 to 10: system calls and tracepoints are chosen.
-    Calls,
-}
-
-/// A version of three numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Api(u64);
-
 /// The open devices: the thread that opened them is the reader, for the module, and no other can open them for it.
 pub(super) struct Devices {
     files: Vec<Device>,
     protocol: Protocol,
-    pub(super) api: Api,
+    pub(super) api: Version,
     ring_bytes: usize,
 }
 
@@ -79,15 +68,15 @@ impl Devices {
         let Some(first) = files.first() else {
             return Err(lacking("no CPU of the module's is online".into(), "load the module anew"));
         };
-        let ask = |of| version(first.file.as_fd(), of).map_err(|error| io_error("ask scap for its version", error));
-        let (api, schema) = (Api(ask(VersionOf::Api)?), Api(ask(VersionOf::Schema)?));
-        let protocol = Protocol::of(api).ok_or_else(|| {
-            let lacks = format!("the module speaks API {api}, schema {schema}; known are API 1 and 8 to 10");
-            lacking(lacks, "load another: cargo xtask kmod load, with --driver or --scap-src")
-        })?;
+        let ask = |of| {
+            let packed = version(first.file.as_fd(), of);
+            packed.map(Version::unpack).map_err(|error| io_error("ask scap for its version", error))
+        };
+        let (api, schema) = (ask(VersionOf::Api)?, ask(VersionOf::Schema)?);
+        let protocol = protocol(Versions { api, schema })?;
         let ring_bytes = match protocol {
             Protocol::Events => RING_BYTES,
-            Protocol::Calls => ring_bytes(&place.parameters.join("g_buffer_bytes_dim"))?,
+            Protocol::CallsInPairs | Protocol::Calls => ring_bytes(&place.parameters.join("g_buffer_bytes_dim"))?,
         };
         Ok(Self { files, protocol, api, ring_bytes })
     }
@@ -99,7 +88,7 @@ impl Devices {
 
     /// Maps the rings.
     pub(super) fn rings(&self) -> io::Result<Vec<Ring>> {
-        let layout = self.protocol.layout();
+        let layout = layout(self.protocol);
         let map = |device: &Device| Ring::map(device.file.as_fd(), device.file.as_fd(), self.ring_bytes, layout);
         self.files.iter().map(map).collect()
     }
@@ -114,7 +103,7 @@ impl Devices {
                 wire::wanted_1().try_for_each(|code| control(first, Order::SetEvent, code.into()))?;
                 self.files.iter().try_for_each(|device| control(device.file.as_fd(), Order::EnableCapture, 0))
             }
-            Protocol::Calls => {
+            Protocol::CallsInPairs | Protocol::Calls => {
                 wanted_calls().try_for_each(|number| control(first, Order::EnableSyscall, number as usize))?;
                 TRACEPOINTS.into_iter().try_for_each(|tracepoint| control(first, Order::AttachTracepoint, tracepoint))
             }
@@ -127,7 +116,7 @@ impl Devices {
             // What fails here ends as the devices are closed.
             let _ = match self.protocol {
                 Protocol::Events => control(device.file.as_fd(), Order::DisableCapture, 0),
-                Protocol::Calls => TRACEPOINTS
+                Protocol::CallsInPairs | Protocol::Calls => TRACEPOINTS
                     .into_iter()
                     .try_for_each(|tracepoint| control(device.file.as_fd(), Order::DetachTracepoint, tracepoint)),
             };
@@ -135,34 +124,23 @@ impl Devices {
     }
 }
 
-impl Protocol {
-    fn of(api: Api) -> Option<Self> {
-        match api.major() {
-            1 => Some(Self::Events),
-            8..=10 => Some(Self::Calls),
-            _ => None,
-        }
-    }
-
-    /// `struct ppm_ring_buffer_info`.
-    fn layout(self) -> InfoLayout {
-        match self {
-            Self::Events => InfoLayout { faults: 24, preemptions: 32, counts_preempted: true },
-            Self::Calls => InfoLayout { faults: 104, preemptions: 112, counts_preempted: false },
-        }
-    }
+/// What is spoken by a module of these versions; an error names them when that is not known.
+fn protocol(versions: Versions) -> Result<Protocol, ObserverError> {
+    versions.protocol().ok_or_else(|| {
+        let lacks = format!("the module speaks {versions}; known are {}", Versions::known());
+        lacking(lacks, "load another: cargo xtask kmod load, with --driver or --scap-src")
+    })
 }
 
-impl Api {
-    fn major(self) -> u64 {
-        self.0 >> 44 & 0x7_ffff
-    }
-}
-
-impl std::fmt::Display for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major(), self.0 >> 24 & 0xf_ffff, self.0 & 0xff_ffff)
-    }
+/// `struct ppm_ring_buffer_info`: behind the four common counters lie those of full rings by kind, if any.
+fn layout(protocol: Protocol) -> InfoLayout {
+    let (kinds, counts_preempted) = match protocol {
+        Protocol::Events => (0, true),
+        Protocol::CallsInPairs => (14, false),
+        Protocol::Calls => (10, false),
+    };
+    let faults = 24 + 8 * kinds;
+    InfoLayout { faults, preemptions: faults + 8, counts_preempted }
 }
 
 /// sys_exit, sys_enter, sched_process_exit, sched_process_exec (`driver/ppm_tp.h`): an entry without its exit is odder than an
@@ -274,12 +252,26 @@ mod tests {
     }
 
     #[test]
-    fn protocols_go_by_the_first_number() {
-        let api = |major: u64| Api(major << 44 | 2 << 24 | 3);
-        assert_eq!(api(8).to_string(), "8.2.3");
-        assert_eq!(Protocol::of(api(1)), Some(Protocol::Events));
-        assert_eq!(Protocol::of(api(8)), Some(Protocol::Calls));
-        assert_eq!([0, 2, 7, 11].map(|major| Protocol::of(api(major))), [None; 4]);
+    fn a_module_of_another_api_is_named_with_those_that_are_known() {
+        let version = |text: &str| text.parse().unwrap();
+        let spoken = |api, schema| protocol(Versions { api: version(api), schema: version(schema) });
+        assert_eq!(spoken("1.0.0", "1.0.0").unwrap(), Protocol::Events);
+        for (api, schema) in [("3.0.0", "2.0.0"), ("7.0.4", "2.16.0"), ("8.0.3", "5.0.0"), ("11.0.0", "4.1.0")] {
+            let error = spoken(api, schema).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("speaks API {api}, schema {schema}; known are API 1 with schema 1, ")),
+                "{error}"
+            );
+            assert!(error.contains("cargo xtask kmod load, with --driver or --scap-src"), "{error}");
+        }
+    }
+
+    #[test]
+    fn counters_lie_where_the_drivers_have_them() {
+        let places = |protocol| (layout(protocol).faults, layout(protocol).preemptions);
+        assert_eq!(places(Protocol::Events), (24, 32));
+        assert_eq!(places(Protocol::CallsInPairs), (136, 144));
+        assert_eq!(places(Protocol::Calls), (104, 112));
     }
 
     #[test]

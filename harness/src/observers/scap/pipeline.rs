@@ -11,7 +11,8 @@ use super::tree::Tree;
 use super::wire::{Call, Event as ScapEvent, What};
 use super::{Lie, READINGS};
 use crate::clock::{Alignment, Timestamp};
-use crate::history::{Event, Record, Source, Syscall, SyscallPhase};
+use crate::endpoint::Endpoint;
+use crate::history::{Event, Record, Source, Syscall, SyscallPhase, Tuple};
 use crate::observers::procfs;
 
 /// How long events are held back: longer than a CPU takes from stamping one to writing it, unless it is stopped in between.
@@ -265,10 +266,17 @@ impl Pipeline {
         match lie {
             Lie::WrongFd => call.fd += 1,
             Lie::WrongResult => call.phase = SyscallPhase::Exit(-103),
+            Lie::WrongTuple => call.tuple = call.tuple.map(misled),
             _ => return None,
         }
         Some((at, call))
     }
+}
+
+/// The same with another port at the other end.
+fn misled(tuple: Tuple) -> Tuple {
+    let remote = tuple.remote;
+    Tuple { remote: Endpoint::new(remote.ip(), if remote.port() == 1 { 2 } else { 1 }), ..tuple }
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
-//! The reader: the thread that opens the devices, empties the rings into the history, and never dies unnoticed.
+//! The reader: the thread that opens the devices, and empties the rings into the history.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::device::Devices;
@@ -11,42 +9,8 @@ use super::pipeline::{HOLD_BACK, Pipeline};
 use super::ring::{Counters, Ring, Tally};
 use crate::clock::Timestamp;
 use crate::history::{Event, ObserverChange, Recorder, Source};
-
-/// The reader looks at the rings this often: the module wakes nobody.
-const INTERVAL: Duration = Duration::from_millis(5);
-
-const RUN: u8 = 0;
-const PAUSE: u8 = 1;
-const STOP: u8 = 2;
-const FAIL: u8 = 3;
-const PANIC: u8 = 4;
-
-/// What the reader and the observer share.
-pub(super) struct Shared {
-    order: AtomicU8,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// The fence that is waited for.
-    wanted: Option<Wanted>,
-    /// Rings of it whose sentinel has come.
-    returned: usize,
-    totals: Totals,
-    kicked: bool,
-    dead: Option<String>,
-}
-
-/// A fence.
-#[derive(Clone, Debug)]
-struct Wanted {
-    number: i64,
-    began: Timestamp,
-    /// Indices of the rings; `None` for a CPU that has none.
-    rings: Vec<Option<usize>>,
-}
+use crate::observers::fence::TakesSentinels;
+use crate::observers::reader::{Control, Reads};
 
 /// What was read and lost since the beginning, of all rings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,130 +57,48 @@ impl Totals {
     }
 }
 
-impl Shared {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { order: AtomicU8::new(RUN), state: Mutex::default(), changed: Condvar::new() })
-    }
-
-    pub(super) fn pause(&self, paused: bool) {
-        self.give(if paused { PAUSE } else { RUN });
-    }
-
-    pub(super) fn fail(&self) {
-        self.give(FAIL);
-    }
-
-    pub(super) fn panic(&self) {
-        self.give(PANIC);
-    }
-
-    /// Ends the reader after it has emptied the rings once more.
-    pub(super) fn stop(&self) {
-        self.give(STOP);
-    }
-
-    fn give(&self, order: u8) {
-        self.order.store(order, Ordering::SeqCst);
-        self.kick();
-    }
-
-    /// Makes the reader look at the rings now.
-    pub(super) fn kick(&self) {
-        self.state().kicked = true;
-        self.changed.notify_all();
-    }
-
-    /// Asks for the sentinels with this number, or of a later one, from these rings.
-    pub(super) fn expect(&self, number: i64, began: Timestamp, rings: Vec<Option<usize>>) {
-        let mut state = self.state();
-        state.returned = 0;
-        state.wanted = Some(Wanted { number, began, rings });
-    }
-
-    /// Waits until all sentinels have come and what is older is in the history, for `time` at the most; returns how many have
-    /// come, or why the reader is dead.
-    pub(super) fn wait(&self, time: Duration) -> Result<usize, String> {
-        let waited = self.changed.wait_timeout_while(self.state(), time, |state| {
-            let missing = state.wanted.as_ref().is_some_and(|wanted| state.returned < wanted.rings.len());
-            state.dead.is_none() && missing
-        });
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.dead.clone().map_or(Ok(state.returned), Err)
-    }
-
-    /// What was read and lost so far.
-    pub(super) fn totals(&self) -> Totals {
-        self.state().totals
-    }
-
-    /// Why the reader is dead, if it is.
-    pub(super) fn death(&self) -> Option<String> {
-        self.state().dead.clone()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sleep(&self) {
-        let waited = self.changed.wait_timeout_while(self.state(), INTERVAL, |state| !state.kicked);
-        waited.unwrap_or_else(PoisonError::into_inner).0.kicked = false;
-    }
-}
-
 /// Reads the rings.
 pub(super) struct Reader {
     pub(super) devices: Devices,
     pub(super) rings: Vec<Ring>,
     pub(super) pipeline: Pipeline,
     pub(super) tallies: Vec<Tally>,
+    pub(super) totals: Totals,
     pub(super) recorder: Recorder,
-    pub(super) shared: Arc<Shared>,
+}
+
+impl Reads for Reader {
+    type Told = Totals;
+
+    const OBSERVER: &'static str = "scap";
+    const SOURCE: Source = Source::Scap;
+    const WHAT: &'static str = "the reader of the rings";
+    /// The module wakes nobody.
+    const EVERY: Duration = Duration::from_millis(5);
+
+    fn round(&mut self, control: &Control<Totals>) -> io::Result<()> {
+        let now = Timestamp::now();
+        self.read(now)?;
+        control.tell(self.totals);
+        self.release(now - HOLD_BACK);
+        self.answer(control);
+        Ok(())
+    }
+
+    fn last_round(&mut self, control: &Control<Totals>) -> io::Result<()> {
+        self.devices.end();
+        let now = Timestamp::now();
+        self.read(now)?;
+        self.release(now);
+        self.sum_up(true);
+        control.tell(self.totals);
+        Ok(())
+    }
 }
 
 impl Reader {
-    /// Reads on until it is told to stop; any other end is recorded as the observer's death.
-    pub(super) fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let recorder = self.recorder.clone();
-        let reason = match catch_unwind(AssertUnwindSafe(|| self.rounds())) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => format!("the reader of the rings failed: {error}"),
-            Err(_) => "the reader of the rings panicked".to_owned(),
-        };
-        tracing::error!("the scap observer died: {reason}");
-        recorder.record(Source::Scap, Event::Observer(ObserverChange::Died { reason: reason.clone() }));
-        shared.state().dead = Some(reason);
-        shared.changed.notify_all();
-    }
-
-    fn rounds(&mut self) -> io::Result<()> {
-        loop {
-            match self.shared.order.load(Ordering::SeqCst) {
-                FAIL => return Err(io::Error::other("it was told to fail")),
-                PANIC => panic!("it was told to panic"),
-                PAUSE => {}
-                STOP => {
-                    self.devices.end();
-                    let now = Timestamp::now();
-                    self.round(now)?;
-                    self.release(now);
-                    self.sum_up(true);
-                    return Ok(());
-                }
-                _ => {
-                    let now = Timestamp::now();
-                    self.round(now)?;
-                    self.release(now - HOLD_BACK);
-                    self.answer();
-                }
-            }
-            self.shared.sleep();
-        }
-    }
-
     /// Reads every ring once.
-    pub(super) fn round(&mut self, now: Timestamp) -> io::Result<()> {
+    pub(super) fn read(&mut self, now: Timestamp) -> io::Result<()> {
         for (index, (ring, tally)) in self.rings.iter_mut().zip(&mut self.tallies).enumerate() {
             let read = ring.read(|event| self.pipeline.take(index, event))?;
             tally.events += read.events;
@@ -237,19 +119,20 @@ impl Reader {
     }
 
     /// Tells whoever waits for a fence how far it is; what is older than it is in the history by then.
-    fn answer(&mut self) {
-        let Some(wanted) = self.shared.state().wanted.clone() else { return };
-        let came = |ring: &&Option<usize>| ring.is_some_and(|ring| self.pipeline.sentinel(ring) >= wanted.number);
-        let returned = wanted.rings.iter().filter(came).count();
-        if returned == wanted.rings.len() {
-            self.release(wanted.began);
+    fn answer(&mut self, control: &Control<Totals>) {
+        let Some(pending) = control.pending() else { return };
+        let came = |ring: usize| self.pipeline.sentinel(ring) >= pending.number as i64;
+        let cpus = self.devices.cpus().into_iter().enumerate();
+        let returned: BTreeSet<u32> = cpus.filter(|(ring, _)| came(*ring)).map(|(_, cpu)| cpu).collect();
+        if pending.cpus.is_subset(&returned) {
+            self.release(pending.began);
         }
-        let mut state = self.shared.state();
-        state.returned = returned;
-        if returned == wanted.rings.len() {
-            state.wanted = None;
-            self.shared.changed.notify_all();
-        }
+        control.awaited(|awaited| {
+            // Of others nothing has been released; they are looked at in the next round.
+            if (awaited.number, &awaited.cpus) == (pending.number, &pending.cpus) {
+                returned.into_iter().for_each(|cpu| awaited.came(cpu));
+            }
+        });
     }
 
     /// Counts; whether the sums are right can be told when the module has stopped writing.
@@ -275,6 +158,6 @@ impl Reader {
             }
         }
         self.pipeline.births_lost = totals.full + totals.faults + totals.preempted > 0;
-        self.shared.state().totals = totals;
+        self.totals = totals;
     }
 }

@@ -1,5 +1,6 @@
 //! What a line of each program means.
 
+use portwitness_kmod::Versions;
 use serde_json::Value;
 
 use crate::history::SinspFormat;
@@ -11,8 +12,6 @@ pub(super) const NUMBERS: u64 = 0xffff;
 
 /// The form that our own program prints.
 const FORM: u64 = 2;
-/// Versions of the driver's interface whose events are known: 1 as Debian 12 has it, 8 as sid has it, and what lies between.
-const API: std::ops::RangeInclusive<u32> = 1..=10;
 
 /// A line, understood.
 #[derive(Debug, PartialEq)]
@@ -88,15 +87,12 @@ fn own(value: Value) -> Line {
         Some("event") => Line::Event { realtime: number(&value, "ts"), value },
         Some("start") => {
             let api = text(&value, "api");
-            let unknown = match (number(&value, "form"), api.as_deref().map(major)) {
-                (Some(FORM), Some(Some(major))) if API.contains(&major) => None,
+            let unknown = match (number(&value, "form"), versions(&value)) {
+                (Some(FORM), Some(versions)) if versions.is_known() => None,
                 (Some(FORM), None) => Some("the program does not tell the driver's interface".to_owned()),
-                (Some(FORM), Some(_)) => Some(format!(
-                    "the driver's interface is API {}; known are {} to {}",
-                    api.as_deref().unwrap_or_default(),
-                    API.start(),
-                    API.end()
-                )),
+                (Some(FORM), Some(versions)) => {
+                    Some(format!("the driver's interface is {versions}; known are {}", Versions::known()))
+                }
                 (form, _) => {
                     let form = form.map_or("none".to_owned(), |form| form.to_string());
                     Some(format!(
@@ -121,8 +117,9 @@ fn own(value: Value) -> Line {
     }
 }
 
-fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
+fn versions(value: &Value) -> Option<Versions> {
+    let version = |key| text(value, key)?.parse().ok();
+    Some(Versions { api: version("api")?, schema: version("schema")? })
 }
 
 /// Of programs whose lines are the library's fields, one beside the other.
@@ -154,7 +151,7 @@ mod tests {
         assert_eq!(parse(start), Line::Start { api, library, unknown: None });
         let newer = parse(&start.replace("8.0.4", "99.0.0"));
         assert!(
-            matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0; known are 1 to 10"))
+            matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0, schema 4.1.0; known are API 1 "))
         );
         let form = parse(&start.replace("\"form\":2", "\"form\":3"));
         assert!(matches!(form, Line::Start { unknown: Some(why), .. } if why.contains("form 3; known is 2")));

@@ -1,8 +1,7 @@
 //! Reads what the program prints, line by line, and appends it to the history.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufReader, Read};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::format::{self, Line, Statistics};
@@ -10,21 +9,24 @@ use super::lines::{self, RawLine};
 use super::schema::Schema;
 use crate::clock::Alignment;
 use crate::history::{Event, Recorder, SinspEvent, SinspFormat, SinspSaid, Source};
+use crate::observers::fence::{Awaited, TakesSentinels};
+use crate::observers::monitor::Monitor;
+
+/// The number of the sentinels that are made before the first fence.
+pub(super) const FIRST: u64 = 0;
 
 /// As much is kept of a line that cannot be read.
 const EXCERPT: usize = 2048;
 
 /// What the reader has seen, for those who wait for it.
-#[derive(Default)]
-pub(super) struct Progress {
-    seen: Mutex<Seen>,
-    changed: Condvar,
-}
+pub(super) type Progress = Monitor<Seen>;
 
 #[derive(Default)]
 pub(super) struct Seen {
-    /// CPUs from which a fence's sentinel came back.
-    pub(super) sentinels: HashMap<u64, HashSet<u32>>,
+    /// The fence that is waited for.
+    pub(super) awaited: Awaited,
+    /// CPUs from which the sentinels of a fence came back, by its number.
+    pub(super) sentinels: HashMap<u64, BTreeSet<u32>>,
     /// Versions of driver and library, and what is remarkable about them.
     pub(super) versions: Option<Versions>,
     /// The program has said its last word.
@@ -45,36 +47,29 @@ pub(super) struct Versions {
     pub(super) unknown: Option<String>,
 }
 
-impl Progress {
-    /// Changes what is known, and wakes who waits.
-    pub(super) fn note<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
-        let changed = change(&mut self.lock());
-        self.changed.notify_all();
-        changed
+impl Seen {
+    /// Those that came back already count for the fence that is waited for.
+    fn count(&mut self) {
+        let came = self.sentinels.get(&self.awaited.number);
+        came.into_iter().flatten().for_each(|cpu| self.awaited.came(*cpu));
+    }
+}
+
+impl TakesSentinels for Progress {
+    fn awaited<R>(&self, change: impl FnOnce(&mut Awaited) -> R) -> R {
+        self.change(|seen| {
+            let result = change(&mut seen.awaited);
+            seen.count();
+            result
+        })
     }
 
-    /// Looks at what is known.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
-        look(&self.lock())
-    }
+    /// The program reads when it likes.
+    fn hurry(&self) {}
 
-    /// Waits until `ready`, for `time` at the most; says whether it came to that.
-    pub(super) fn wait(&self, time: Duration, ready: impl Fn(&Seen) -> bool) -> bool {
-        let deadline = Instant::now() + time;
-        let mut seen = self.lock();
-        while !ready(&seen) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            seen = self.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        // Each change is made in one step, so a panic elsewhere leaves nothing half-done.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wait(&self, time: Duration) -> Result<(), String> {
+        self.wait(time, |seen| seen.closed || seen.awaited.is_complete());
+        if self.look(|seen| seen.closed) { Err("its output is at an end".into()) } else { Ok(()) }
     }
 }
 
@@ -154,7 +149,7 @@ pub(super) fn read(stream: impl Read, recorder: &Recorder, mut translator: Trans
         }
         take(line, recorder, &translator, progress);
     }
-    progress.note(|seen| seen.closed = true);
+    progress.change(|seen| seen.closed = true);
 }
 
 fn take(line: RawLine, recorder: &Recorder, translator: &Translator, progress: &Progress) {
@@ -173,8 +168,11 @@ fn take(line: RawLine, recorder: &Recorder, translator: &Translator, progress: &
     let said = translator.translate(parsed, &line.kept, line.bytes);
     recorder.record(Source::Sinsp, Event::Sinsp(said.clone()));
     // Only now: whoever waits for it finds it in the history.
-    progress.note(|seen| match said {
-        SinspSaid::Sentinel { number, cpu, .. } => drop(seen.sentinels.entry(number).or_default().insert(cpu)),
+    progress.change(|seen| match said {
+        SinspSaid::Sentinel { number, cpu, .. } => {
+            seen.sentinels.entry(number).or_default().insert(cpu);
+            seen.count();
+        }
         SinspSaid::Ended { .. } => seen.ended = true,
         _ => seen.versions = versions.or(seen.versions.take()),
     });
@@ -187,7 +185,7 @@ pub(super) fn read_errors(stream: impl Read, format: SinspFormat, recorder: &Rec
     let mut statistics = Statistics::default();
     while let Ok(Some(line)) = lines::next(&mut stream) {
         let text = String::from_utf8_lossy(&line.kept[..line.kept.len().min(EXCERPT)]).into_owned();
-        progress.note(|seen| {
+        progress.change(|seen| {
             if seen.errors.len() + text.len() > KEPT {
                 seen.errors.clear();
             }
@@ -200,5 +198,5 @@ pub(super) fn read_errors(stream: impl Read, format: SinspFormat, recorder: &Rec
             recorder.record(Source::Sinsp, Event::Sinsp(SinspSaid::Ended { complete, drops, read }));
         }
     }
-    progress.note(|seen| seen.errors_closed = true);
+    progress.change(|seen| seen.errors_closed = true);
 }

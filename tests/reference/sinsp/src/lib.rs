@@ -11,14 +11,24 @@ use line::Line;
 #[derive(Debug)]
 pub struct Liar {
     fault: Option<Fault>,
-    /// The traffic program has begun to state what it does, and nothing of that was lied about yet.
-    armed: bool,
+    turn: Turn,
     /// A line that waits for the next one.
     held: Option<Line>,
     /// Nothing is told any more.
     silent: bool,
     /// Events that are said to be lost, by now.
     drops: i64,
+}
+
+/// Whether it is time for a lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Nothing of the traffic program has come.
+    Waits,
+    /// The traffic program states what it does, and nothing of that was lied about yet.
+    Lies,
+    /// Until the traffic program begins anew.
+    Over,
 }
 
 /// What is to be done after a line.
@@ -40,7 +50,7 @@ const SKEW_NS: i64 = 50_000_000;
 impl Liar {
     /// Lies in one way, or not at all.
     pub fn new(fault: Option<Fault>) -> Self {
-        Self { fault, armed: false, held: None, silent: false, drops: 0 }
+        Self { fault, turn: Turn::Waits, held: None, silent: false, drops: 0 }
     }
 
     /// What is told of a line.
@@ -77,13 +87,15 @@ impl Liar {
         }
         match line.descriptor() {
             Some(BEGINS) => {
-                self.armed = true;
+                self.turn = Turn::Lies;
                 return self.release(line);
             }
-            Some(ENDS) => self.armed = false,
+            Some(ENDS) => self.turn = Turn::Over,
+            // A filter leaves out how it begins.
+            _ if self.turn == Turn::Waits && line.is_of_traffic() => self.turn = Turn::Lies,
             _ => {}
         }
-        if !self.armed || line.closes_bracket() {
+        if self.turn != Turn::Lies || line.closes_bracket() {
             return self.release(line);
         }
         if let Some(first) = self.held.take() {
@@ -96,7 +108,7 @@ impl Liar {
             self.held = Some(line);
             return Vec::new();
         }
-        self.armed = false;
+        self.turn = Turn::Over;
         match fault {
             Fault::Missing => Vec::new(),
             Fault::Doubled => vec![line.clone().written(), line.written()],
@@ -121,11 +133,11 @@ impl Liar {
     fn with_first(&mut self, fault: Fault, first: Line, second: Line) -> Vec<String> {
         match (fault, first.number("num"), second.number("num")) {
             (Fault::Reordered, ..) => {
-                self.armed = false;
+                self.turn = Turn::Over;
                 vec![second.written(), first.written()]
             }
             (Fault::Invented, Some(before), Some(after)) if after > before + 1 => {
-                self.armed = false;
+                self.turn = Turn::Over;
                 let mut invented = first.clone();
                 invented.add("num", 1);
                 invented.add_field("evt.num", 1);

@@ -176,6 +176,14 @@ impl Line {
         }
     }
 
+    /// Whether it is of the traffic program and its sockets, not of how it was started.
+    pub(crate) fn is_of_traffic(&self) -> bool {
+        const CALLS: [&str; 7] = ["socket", "bind", "listen", "connect", "accept", "accept4", "shutdown"];
+        let process = self.object.as_ref().and_then(|object| object.get("process")?.as_object());
+        let name = process.and_then(|process| process.get("name")?.as_str());
+        CALLS.contains(&self.name()) && name.is_some_and(|name| name.starts_with("traffic"))
+    }
+
     pub(crate) fn has_process(&self, key: &str) -> bool {
         self.object.as_ref().and_then(|object| object.get("process")?.get(key)).is_some()
     }

@@ -172,4 +172,7 @@ fn liars_lie_about_every_other_call() {
     assert_eq!(told(Lie::MissingEvent).len(), 4);
     assert_eq!(told(Lie::WrongResult).iter().filter(|call| call.2 == -103).count(), 2);
     assert_eq!(told(Lie::SkewedClock { by_ns: -1000 })[0].0, 4050);
+    let ends = |remote: &str| Tuple { local: "127.0.0.1:80".parse().unwrap(), remote: remote.parse().unwrap() };
+    assert_eq!(misled(ends("127.0.0.1:5000")), ends("127.0.0.1:1"));
+    assert_eq!(misled(ends("127.0.0.1:1")), ends("127.0.0.1:2"));
 }
