@@ -112,3 +112,41 @@ fn wanted(name: &str, seen: &Seen<'_>, fields: &serde_json::Map<String, Value>) 
 fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::history::{SinspEvent, SinspFormat};
+
+    #[test]
+    fn fields_of_a_flat_line_are_compared_with_its_parameters() {
+        let line = json!({
+            "evt.args": "fd=-13(EACCES) how=2 ", "evt.dir": "<", "evt.type": "accept", "container.id": "host",
+            "evt.failed": true, "evt.arg.how": "2", "evt.arg.backlog": null, "proc.name": "a"
+        });
+        let event =
+            |line: &Value| SinspEvent { happened: None, give_or_take_ns: 0, line: line.clone(), flaws: Vec::new() };
+        let wanted = |line: &Value, name: &str| {
+            let event = event(line);
+            let seen = Seen::of(&event, SinspFormat::Sysdig);
+            seen.fields().and_then(|fields| wanted_flat(name, &seen, fields))
+        };
+        let one = |text: &str| Some(vec![Some(text.to_owned())]);
+        assert_eq!(wanted(&line, "evt.failed"), one("true"));
+        assert_eq!(wanted(&line, "evt.res"), one("EACCES"));
+        assert_eq!(wanted(&line, "evt.arg.fd"), one("EACCES"));
+        assert_eq!(wanted(&line, "evt.arg.how"), one("2"));
+        assert_eq!(wanted(&line, "evt.arg.backlog"), Some(vec![None]));
+        assert_eq!(wanted(&line, "container.id"), one("host"));
+        // That is all that is told of the name and the descriptor.
+        assert_eq!(
+            (wanted(&line, "proc.name"), wanted(&line, "fd.name"), wanted(&line, "fd.type")),
+            (None, None, None)
+        );
+        let line = json!({"evt.args": "fd=4(<6t>::1:80) backlog=5 ", "evt.dir": ">", "evt.type": "listen"});
+        assert_eq!((wanted(&line, "fd.name"), wanted(&line, "fd.type")), (one("::1:80"), one("ipv6")));
+        assert_eq!(wanted(&line, "evt.failed"), Some(vec![Some("false".into()), None]));
+    }
+}

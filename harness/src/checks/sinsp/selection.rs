@@ -33,26 +33,21 @@ impl Selection {
         }
         let stream = stream(slice, capture);
         let seen: Vec<String> = stream.iter().map(|seen| title(seen.enters, seen.name)).collect();
-        // sinsp-example does not tell the direction of every event.
-        let same = |seen: &String, wanted: &String| {
-            seen == wanted || wanted.split_once(' ').is_some_and(|(_, name)| seen == name)
-        };
-        let untold = losses(slice).is_none();
-        if seen.len() == wanted.len() && seen.iter().zip(wanted).all(|(seen, wanted)| same(seen, wanted)) {
-            return match wanted.is_empty() && untold {
-                true => Verdict::unknown("nothing came, and the program does not tell what the driver lost"),
-                false => Verdict::Pass,
-            };
+        match (came(&seen, wanted), losses(slice)) {
+            (Came::All, None) if wanted.is_empty() => {
+                return Verdict::unknown("nothing came, and the program does not tell what the driver lost");
+            }
+            (Came::All, _) => return Verdict::Pass,
+            (Came::Less, None) => {
+                return Verdict::unknown(format!(
+                    "{} of {} events have not come, and the program does not tell what the driver lost",
+                    wanted.len() - seen.len(),
+                    wanted.len()
+                ));
+            }
+            (Came::Less | Came::Other, _) => {}
         }
-        let mut left = wanted.iter();
-        if untold && seen.iter().all(|seen| left.any(|wanted| same(seen, wanted))) {
-            let missing = wanted.len() - seen.len();
-            return Verdict::unknown(format!(
-                "{missing} of {} events have not come, and the program does not tell what the driver lost",
-                wanted.len()
-            ));
-        }
-        let at = seen.iter().zip(wanted).take_while(|(seen, wanted)| same(seen, wanted)).count();
+        let at = seen.iter().zip(wanted).take_while(|(seen, wanted)| is(seen, wanted)).count();
         let first = |list: &[String]| list.get(at).map_or("nothing more".to_owned(), |event| format!("`{event}`"));
         let expected = format!(
             "the filter `{}` to select {} events ({}), {} as number {}",
@@ -64,5 +59,55 @@ impl Selection {
         );
         let found = format!("{} events ({}), {} there", seen.len(), seen.join(", "), first(&seen));
         Verdict::fail(expected, found).with_records(stream.get(at).map(Seen::told).into_iter().collect())
+    }
+}
+
+/// What came, beside what should.
+#[derive(Debug, PartialEq, Eq)]
+enum Came {
+    /// Just that.
+    All,
+    /// Some of it is missing, and there is nothing else.
+    Less,
+    /// Something else, or in another order.
+    Other,
+}
+
+fn came(seen: &[String], wanted: &[String]) -> Came {
+    let mut left = wanted.iter();
+    match seen.iter().all(|seen| left.any(|wanted| is(seen, wanted))) {
+        true if seen.len() == wanted.len() => Came::All,
+        true => Came::Less,
+        false => Came::Other,
+    }
+}
+
+/// Whether it is that event; sinsp-example does not tell the direction of each.
+fn is(seen: &str, wanted: &str) -> bool {
+    seen == wanted || wanted.split_once(' ').is_some_and(|(_, name)| seen == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_is_all_less_or_something_else() {
+        let list = |text: &str| text.split(", ").filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        let wanted = list("> accept, < accept, > listen, < listen");
+        for (seen, expected) in [
+            ("> accept, < accept, > listen, < listen", Came::All),
+            ("accept, accept, listen, listen", Came::All),
+            ("> accept, < accept, < listen", Came::Less),
+            ("accept, listen", Came::Less),
+            ("", Came::Less),
+            ("> accept, < accept, > listen, < listen, < listen", Came::Other),
+            ("> accept, < accept, > listen, > listen", Came::Other),
+            ("> listen, < listen, > accept, < accept", Came::Other),
+            ("connect", Came::Other),
+        ] {
+            assert_eq!(came(&list(seen), &wanted), expected, "{seen}");
+        }
+        assert_eq!(came(&[], &[]), Came::All);
     }
 }
