@@ -200,15 +200,15 @@ mod tests {
         Status::Loaded { ours: false, version: "0.1.1dev".into(), versions, users: 0 }
     }
 
-    fn speaking(major: u32) -> Status {
+    fn speaking(api: u32, schema: u32) -> Status {
         let version = |major| Version { major, minor: 0, patch: 4 };
-        loaded(Ok(Versions { api: version(major), schema: version(2) }))
+        loaded(Ok(Versions { api: version(api), schema: version(schema) }))
     }
 
     #[test]
     fn a_known_interface_is_told() {
-        assert_eq!(api_of(speaking(1)).unwrap(), "1.0.4");
-        assert_eq!(api_of(speaking(8)).unwrap(), "8.0.4");
+        assert_eq!(api_of(speaking(1, 1)).unwrap(), "1.0.4");
+        assert_eq!(api_of(speaking(8, 4)).unwrap(), "8.0.4");
     }
 
     #[test]
@@ -216,11 +216,13 @@ mod tests {
         for (status, lacks, way_out) in [
             (Status::Absent, "the scap module is not loaded", "cargo xtask run --vm --kernel 6.1 sinsp"),
             (
-                speaking(0),
-                "the scap module 0.1.1dev speaks API 0.0.4, schema 2.0.4, which is not known",
+                speaking(0, 1),
+                "the scap module 0.1.1dev speaks API 0.0.4, schema 1.0.4, which is not known",
                 "kmod load --driver bookworm",
             ),
-            (speaking(11), "speaks API 11.0.4", "--driver sid"),
+            (speaking(11, 4), "speaks API 11.0.4", "--driver sid"),
+            // A known interface with events that are not.
+            (speaking(8, 5), "speaks API 8.0.4, schema 5.0.4, which is not known", "--driver sid"),
             (
                 loaded(Err("/dev/scap0: No such file or directory".into())),
                 "the scap module 0.1.1dev does not tell its interface: /dev/scap0: No such file or directory",
