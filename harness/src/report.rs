@@ -4,6 +4,7 @@ pub mod json;
 pub mod junit;
 #[cfg(test)]
 mod properties;
+mod ranges;
 pub mod terminal;
 
 use std::io;

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{OwoColorize, Stream};
 
+use super::ranges::ranges;
 use super::{Report, Reporter, megabytes};
 use crate::checks::agreement::Agreed;
 use crate::checks::metrics::{Metrics, Rtt};
@@ -252,7 +253,7 @@ fn findings(report: &Report) -> Vec<String> {
             "{} {} cases were not run: {}",
             word(&Verdict::unknown("")),
             not_run.len(),
-            one_line(&not_run.join(", "))
+            one_line(&ranges(not_run.iter().copied()))
         ));
     }
     let system = report.judgement.system.iter().filter(|check| !check.verdict.passed());
