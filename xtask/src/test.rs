@@ -55,10 +55,11 @@ fn build_programs(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    // A child that ends with us, as it did when we became it.
-    let cargo = workspace.cargo("test");
+    // A child that ends with us, as it did when we became it. All that fails is told at once: a run takes minutes.
+    let mut cargo = workspace.cargo("test");
+    cargo.args(PACKAGES).arg("--no-fail-fast");
     let mut here = Command::new("setpriv");
-    here.args(["--pdeathsig", "TERM", "--"]).arg(cargo.get_program()).args(cargo.get_args()).args(PACKAGES);
+    here.args(["--pdeathsig", "TERM", "--"]).arg(cargo.get_program()).args(cargo.get_args());
     let status = here.status().context("cannot start cargo")?;
     let took = start.elapsed().as_secs_f64();
     eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));
