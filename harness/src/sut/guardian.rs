@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, getppid, kill_process, pidfd_open, setsid, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, getppid, kill_process, pidfd_open, setsid, waitpid,
 };
 
 pub use sweep::Territory;
@@ -96,6 +96,8 @@ fn own_mark() -> &'static str {
 /// The guardian's life.
 fn guard(harness: Pid, territory: Territory, mark: &str) -> io::Result<()> {
     rustix::thread::set_name(c"guardian")?;
+    // The harness may be in it with whoever started it.
+    let callers = getpgrp();
     // Neither a signal to the group of the harness nor a terminal that goes is meant for this process.
     setsid()?;
     block_signals();
@@ -107,7 +109,7 @@ fn guard(harness: Pid, territory: Territory, mark: &str) -> io::Result<()> {
         return Ok(());
     }
     while !matches!(poll(&mut [PollFd::new(&alive, PollFlags::IN)], None), Ok(1)) {}
-    sweep::sweep(territory, mark);
+    sweep::sweep(territory, mark, callers);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! A command that is watched or recorded ends with the harness when that is killed, and what it spawned with it.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -57,6 +58,36 @@ fn what_is_recorded_ends_with_a_recorder_that_is_killed() {
 fn what_is_watched_ends_with_a_watch_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     killed_with(2, &["watch", "--json"], &folder.path().join("said"), || ());
+}
+
+/// A shell in the background whose parent is gone, as after a logout. It runs its arguments, in its own process group as shells
+/// do when nobody types, and says a word when it has outlived them for longer than a guardian waits before it kills.
+const ORPHANED_SHELL: &str = r#"(
+    trap 'echo asked; exit' TERM
+    parent=$$
+    while [ "$parent" = $$ ]; do sleep 0.01; read -r _ _ _ parent _ < /proc/self/stat; done
+    "$@" > further &
+    echo $! > recorder
+    wait $!
+    sleep 5
+    echo lives on
+) > said 2>&1 &"#;
+
+#[test]
+fn an_orphaned_shell_is_not_ended_with_the_recorder_that_it_started() {
+    let seconds = format!("307.4{}", std::process::id());
+    let (folder, traces) = (tempfile::tempdir().unwrap(), Traces::new());
+    let recorder = suites(&["record", "-o", "run", "--", "sleep", &seconds]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", ORPHANED_SHELL, "sh"]).arg(recorder.get_program()).args(recorder.get_args());
+    shell.current_dir(folder.path()).stdin(Stdio::null()).process_group(0);
+    assert!(traces.mark(&mut shell).status().unwrap().success());
+    // The recorder and its guardian have the command's words, too.
+    until_there_are(3, &format!("sleep\0{seconds}"));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    kill_process(Pid::from_raw(read("recorder").trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    traces.assert_gone();
+    assert_eq!(read("said").lines().last(), Some("lives on"), "{}", read("said"));
 }
 
 #[test]

@@ -129,8 +129,8 @@ fn foreign(harness: &str, tests: &Path, module: &Path) -> Step {
 /// The sinsp suite with a program of others, of each kind of case some: the whole takes minutes.
 fn sysdig(suites: &str) -> Step {
     let words = [suites, "run", "sinsp", "--sut", "sysdig", "--runs", "/out"];
-    let cases = ["--case", "4.1-4.8", "--case", "8-9", "--case", "12"];
-    Step::new("sysdig", 240, &[&words[..], &cases].concat()).saying("33 passed, 0 failed, 0 unknown")
+    let cases = ["4.1-4.3", "8.1", "8.7", "9.1-9.3", "12.1"].map(|cases| ["--case", cases]);
+    Step::new("sysdig", 240, &[&words[..], cases.as_flattened()].concat()).saying("9 passed, 0 failed, 0 unknown")
 }
 
 /// The tunnel suite with two witnesses, its liars, what is lost, and storms.

@@ -44,8 +44,10 @@ struct Candidate {
     inside: bool,
 }
 
-/// Ends what belongs to the run, generation after generation, until nothing is left. The harness must be dead.
-pub(super) fn sweep(territory: Territory, mark: &str) {
+/// Ends what belongs to the run, generation after generation, until nothing is left. The harness must be dead; it was in the
+/// process group `callers`, perhaps with others.
+pub(super) fn sweep(territory: Territory, mark: &str, callers: Pid) {
+    let callers = callers.as_raw_nonzero().get();
     let patience = if territory == Territory::Command { PATIENCE } else { Duration::ZERO };
     let patient_until = Instant::now() + patience;
     let deadline = patient_until + WITHIN;
@@ -55,7 +57,7 @@ pub(super) fn sweep(territory: Territory, mark: &str) {
         // Orphans of the harness go where it went itself: to init, or to another that asked for them.
         let reaper = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
         let table = candidates(territory, mark);
-        let left = belonging(&table, reaper);
+        let left = belonging(&table, reaper, callers);
         if left.is_empty() || Instant::now() >= deadline {
             return;
         }
@@ -72,12 +74,14 @@ pub(super) fn sweep(territory: Territory, mark: &str) {
 
 /// What carries the mark; every descendant of what belongs; and orphans that are in the namespace of the run or in a
 /// process group of what belongs. Others that came into the namespace, say for a look at its sockets, have a parent
-/// elsewhere, and are none of the run's.
-fn belonging(table: &[Candidate], reaper: i32) -> Vec<&Candidate> {
+/// elsewhere, and are none of the run's. Nor is who is in the group of the harness's caller: a command that is recorded is in
+/// that, and so is the shell that started the harness, which may be an orphan itself.
+fn belonging(table: &[Candidate], reaper: i32, callers: i32) -> Vec<&Candidate> {
     let mut found: Vec<&Candidate> = table.iter().filter(|process| process.marked).collect();
     loop {
         let pids: HashSet<i32> = found.iter().map(|process| process.pid).collect();
-        let groups: HashSet<i32> = found.iter().map(|process| process.group).collect();
+        let groups: HashSet<i32> =
+            found.iter().map(|process| process.group).filter(|group| *group != callers).collect();
         let is_kin = |process: &&Candidate| {
             let orphan = process.parent == reaper && (process.inside || groups.contains(&process.group));
             !pids.contains(&process.pid) && (orphan || pids.contains(&process.parent))
@@ -152,13 +156,14 @@ mod tests {
     use super::*;
 
     const REAPER: i32 = 1;
+    const CALLERS: i32 = 5;
 
     fn stranger(pid: i32, parent: i32, group: i32) -> Candidate {
         Candidate { pid, parent, group, started: 0, marked: false, inside: false }
     }
 
     fn found(table: &[Candidate]) -> Vec<i32> {
-        belonging(table, REAPER).iter().map(|process| process.pid).collect()
+        belonging(table, REAPER, CALLERS).iter().map(|process| process.pid).collect()
     }
 
     #[test]
@@ -180,6 +185,13 @@ mod tests {
     fn orphans_in_a_group_of_the_run_belong_and_others_in_it_do_not() {
         let marked = Candidate { marked: true, ..stranger(10, REAPER, 9) };
         assert_eq!(found(&[marked, stranger(11, REAPER, 9), stranger(20, 19, 9)]), [10, 11]);
+    }
+
+    #[test]
+    fn an_orphaned_shell_that_started_the_harness_is_left_alone() {
+        let recorded = Candidate { marked: true, ..stranger(10, REAPER, CALLERS) };
+        let (shell, of_shell) = (stranger(CALLERS, REAPER, CALLERS), stranger(6, CALLERS, CALLERS));
+        assert_eq!(found(&[recorded, shell, of_shell, stranger(11, 10, CALLERS)]), [10, 11]);
     }
 
     #[test]

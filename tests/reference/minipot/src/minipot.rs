@@ -65,6 +65,7 @@ pub(crate) fn run(minipot: Minipot, cli: &Cli) -> anyhow::Result<()> {
     let stop = signals::stop_requested(faults)?;
     let Minipot { kind, port } = minipot;
     if kind == Kind::Smtp && faults.has(Fault::NeverListens) {
+        privileges::die_with_parent()?;
         warn!("fault never-listens: waiting for the stop");
         return signals::wait(&stop);
     }

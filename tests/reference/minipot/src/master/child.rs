@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, Signal, kill_process},
 };
 use tracing::debug;
@@ -65,7 +66,11 @@ impl Child {
     /// When the pipe fails, or carries something else.
     pub(super) fn read(&mut self) -> anyhow::Result<Vec<Vec<u8>>> {
         let mut fds = [PollFd::new(&self.pipe, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec::default())).context("cannot look into the pipe of a minipot")?;
+        match poll(&mut fds, Some(&Timespec::default())) {
+            // A signal: nothing has been looked at, and nothing is there for now.
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot look into the pipe of a minipot"),
+        }
         if self.ended || fds[0].revents().is_empty() {
             return Ok(Vec::new());
         }
