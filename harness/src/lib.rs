@@ -18,6 +18,7 @@
 pub mod backends;
 pub mod case;
 pub mod checks;
+mod child;
 pub mod cli;
 pub mod clients;
 pub mod clock;

@@ -6,6 +6,7 @@ mod vm;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Instant;
+use std::{env, thread};
 
 use anyhow::{Context, ensure};
 
@@ -18,6 +19,9 @@ pub(crate) use vm::{MODULE_TESTS, module_tests};
 
 /// Everything but the eBPF programs, which are built for another target.
 const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "portwitness-ebpf"];
+
+/// How many tests of a program run at once. Those that take long run systems that sleep, so each CPU gets two.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Something failed in the guest: the same code as the harness gives for a failure.
 const FAILED: u8 = 100;
@@ -60,6 +64,9 @@ fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     cargo.args(PACKAGES).arg("--no-fail-fast");
     let mut here = Command::new("setpriv");
     here.args(["--pdeathsig", "TERM", "--"]).arg(cargo.get_program()).args(cargo.get_args());
+    if env::var_os(THREADS).is_none() {
+        here.env(THREADS, (2 * thread::available_parallelism().map_or(1, usize::from)).to_string());
+    }
     let status = here.status().context("cannot start cargo")?;
     let took = start.elapsed().as_secs_f64();
     eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));

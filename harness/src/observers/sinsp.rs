@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::fence::{self, Fenced, Fences, Sentinels};
 use super::{Observer, ObserverError};
+use crate::child;
 use crate::history::{Capture, Event, Recorder, SinspFormat, SinspSaid, Source};
 use reader::{FIRST, Progress, Versions};
 
@@ -348,19 +349,7 @@ fn launch(arguments: &[String], settings: &SinspSettings) -> io::Result<Child> {
     command.args(&arguments[1..]).current_dir(&settings.folder).process_group(0);
     command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec the closure makes two system calls, prctl and getppid, and touches no memory that
-    // another thread could hold a lock on.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have died before the signal was asked for.
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::Error::from(rustix::io::Errno::SRCH));
-            }
-            Ok(())
-        });
-    }
+    child::die_with_parent(&mut command);
     command.spawn()
 }
 

@@ -13,6 +13,7 @@ use super::log::Log;
 use super::profile::{ProcessSpec, StopSignal, StopSpec};
 use super::template::Template;
 use super::{SutError, guardian, orphans, wait};
+use crate::child;
 use crate::history::SutChange;
 
 /// Process groups that are to be gone when this program ends, however it ends.
@@ -92,7 +93,8 @@ impl Running {
         }
         command.env(guardian::MARK, guardian::mark());
         command.process_group(0).kill_on_drop(true);
-        die_with_parent(&mut command);
+        // What changes its user, and what this one spawns, is left to the guardian.
+        child::die_with_parent(command.as_std_mut());
         let failed = |source: std::io::Error| {
             let program = arguments[0].clone();
             let way_out = match source.kind() {
@@ -200,25 +202,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// The kernel kills this process, and it alone, when the thread that launched it ends: when this program dies without a
-/// chance to stop the system (SIGKILL), what it launched itself dies too. What that spawned does not, for the signal is not
-/// inherited, nor does what changed its user (prctl(2), PR_SET_PDEATHSIG): these are left to the guardian.
-fn die_with_parent(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec the closure makes two system calls, prctl and getppid, and touches no memory that
-    // another thread could hold a lock on.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have died before the signal was asked for.
-            if rustix::process::getppid() != Some(parent) {
-                return Err(std::io::Error::from(rustix::io::Errno::SRCH));
-            }
-            Ok(())
-        });
     }
 }
 
