@@ -65,6 +65,8 @@ pub(crate) fn run(minipot: Minipot, cli: &Cli) -> anyhow::Result<()> {
     let stop = signals::stop_requested(faults)?;
     let Minipot { kind, port } = minipot;
     if kind == Kind::Smtp && faults.has(Fault::NeverListens) {
+        // As the user that the master becomes, too: what it may not signal does not die with it.
+        privileges::become_user(&cli.user)?;
         privileges::die_with_parent()?;
         warn!("fault never-listens: waiting for the stop");
         return signals::wait(&stop);

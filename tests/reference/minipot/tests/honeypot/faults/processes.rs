@@ -1,6 +1,7 @@
 //! Start, stop and death.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -67,6 +68,12 @@ fn never_listens() {
     }
     thread::sleep(Duration::from_millis(300));
     assert!(!listens(system.smtp));
+    let children = system.children();
+    assert_eq!(children.len(), 4);
+    drop(system);
+    wait_until("no minipot outlives its master", || {
+        children.iter().all(|child| !Path::new(&format!("/proc/{child}/exe")).exists())
+    });
 }
 
 #[test]
