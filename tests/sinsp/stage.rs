@@ -12,7 +12,7 @@ use portwitness::observers::sinsp::{SinspObserver, SinspSettings};
 use portwitness::observers::{Observer, ObserverError};
 use portwitness::sut::profile::{CaptureSpec, StopSignal};
 use portwitness::sut::{Profile, ProfileError, guardian};
-use portwitness_kmod::{Scap, Status};
+use portwitness_kmod::{Protocol, Scap, Status};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -168,6 +168,14 @@ fn api_of(status: Status) -> Result<String, ObserverError> {
             format!("the scap module {version} speaks {versions}, which is not known"),
             "unload it, and load one of a known version: `cargo xtask kmod load --driver bookworm` or `--driver sid`",
         )),
+        Status::Loaded { versions: Ok(versions), version, .. }
+            if versions.protocol() == Some(Protocol::CallsInPairs) =>
+        {
+            Err(lacking(
+                format!("what events the scap module {version} ({versions}) gives is not known to this suite"),
+                "unload it, and load another: `cargo xtask kmod load --driver sid`",
+            ))
+        }
         Status::Loaded { versions: Ok(versions), .. } => Ok(versions.api.to_string()),
     }
 }
@@ -221,6 +229,8 @@ mod tests {
                 "kmod load --driver bookworm",
             ),
             (speaking(11, 4), "speaks API 11.0.4", "--driver sid"),
+            // Its rings can be read, but the suite knows nothing of its events.
+            (speaking(8, 3), "(API 8.0.4, schema 3.0.4) gives is not known to this suite", "--driver sid"),
             // A known interface with events that are not.
             (speaking(8, 5), "speaks API 8.0.4, schema 5.0.4, which is not known", "--driver sid"),
             (

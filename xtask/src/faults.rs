@@ -48,7 +48,7 @@ struct Arguments {
     /// Whose reference
     #[arg(long, value_enum, default_value_t = Reference::Tunnel)]
     suite: Reference,
-    /// Suites that run at once: they sleep most of the time
+    /// Suites that run at once: they sleep most of the time; in a VM one after the other
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Run the correct reference instead: no case may fail
@@ -109,6 +109,10 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
             return Ok(ExitCode::from(USAGE_ERROR));
         }
     };
+    if arguments.kernel.is_some() && !arguments.suite.needs_module() {
+        eprintln!("error: --kernel is for the suite sinsp, which runs in a VM");
+        return Ok(ExitCode::from(USAGE_ERROR));
+    }
     if !is_root() {
         bail!("not root: the suites watch the kernel and make network namespaces; as root: sudo -E cargo xtask faults");
     }
@@ -122,6 +126,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     let kept = || workspace.target_dir.join("faults").join(arguments.suite.suite());
     let runs = arguments.runs.clone().unwrap_or_else(kept);
     let suites = Suites::new(arguments.suite, program.clone(), runs.clone())?;
+    let began = Instant::now();
     let lacking = expectations.lacking(&suites.faults()?);
     if arguments.names.is_empty() && !arguments.none && !lacking.is_empty() {
         bail!("{} says nothing of: {}", workspace.shown(&file), lacking.join(", "));
@@ -129,14 +134,14 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     // Runs that are there already: of before, or of a guest.
     let mut stored = arguments.again;
     if arguments.suite.needs_module() && arguments.suites.is_none() && !stored {
-        match guest::run(workspace, &arguments, &program, &runs)? {
+        match guest::run(workspace, &arguments, faults.len(), &program, &runs)? {
             0 => stored = true,
             code => return Ok(ExitCode::from(code)),
         }
     }
     let queue = Queue::new(usize::from(arguments.jobs))?;
     let _load = arguments.load.then(Load::start);
-    let runs = Runs { suites: &suites, queue: &queue, stored, run_only: arguments.run_only };
+    let runs = Runs { suites: &suites, queue: &queue, began, stored, run_only: arguments.run_only };
     if arguments.none {
         return never_cries_wolf(&arguments, &runs);
     }
@@ -147,6 +152,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
 struct Runs<'a> {
     suites: &'a Suites,
     queue: &'a Queue,
+    began: Instant,
     /// The runs are over.
     stored: bool,
     /// Nobody here wants to know the outcomes.
@@ -179,7 +185,6 @@ fn fault_by_fault(
     faults: &[&Fault],
     telling: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let began = Instant::now();
     let mut wanted: Vec<(usize, Wanted)> = Vec::new();
     for (index, fault) in faults.iter().enumerate() {
         let cases = match (arguments.short, arguments.cases.is_empty()) {
@@ -210,7 +215,7 @@ fn fault_by_fault(
     compared.sort_by_key(|(index, _)| *index);
     let compared: Vec<Compared> = compared.into_iter().map(|(_, compared)| compared).collect();
     print!("{}", matrix::render(&compared));
-    eprintln!("faults: {} runs in {:.0} s", compared.len(), began.elapsed().as_secs_f64());
+    eprintln!("faults: {} runs in {:.0} s", compared.len(), runs.began.elapsed().as_secs_f64());
     let good = compared.iter().all(Compared::as_expected);
 
     let whole = arguments.names.is_empty() && arguments.cases.is_empty() && !arguments.short;
@@ -220,7 +225,7 @@ fn fault_by_fault(
     let same = match (written, arguments.check) {
         (true, true) => document::is_current(&path, arguments.suite, telling, &compared)?,
         (true, false) if good => {
-            document::write(&path, arguments.suite, telling, &compared)?;
+            document::write(&path, &workspace.root, arguments.suite, telling, &compared)?;
             true
         }
         (true, false) => {

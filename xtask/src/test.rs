@@ -20,7 +20,7 @@ pub(crate) use vm::{MODULE_TESTS, module_tests};
 /// Everything but the eBPF programs, which are built for another target.
 const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "portwitness-ebpf"];
 
-/// How many tests of a program run at once. Those that take long run systems that sleep, so each CPU gets two.
+/// The variable that says how many tests of a program run at once.
 const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Something failed in the guest: the same code as the harness gives for a failure.
@@ -40,13 +40,21 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     match args {
         [] => here_and_in_a_vm(workspace),
         [first, args @ ..] if first == "--vm" => inside(workspace, args),
-        [first, args @ ..] if first == "--no-vm" => {
-            Err(become_command(workspace.cargo("test").args(PACKAGES).args(args)))
-        }
+        [first, args @ ..] if first == "--no-vm" => Err(become_command(tests(workspace).args(args))),
         [first] if first == "--only-vm" => Ok(ExitCode::from(in_a_vm(workspace, "\n"))),
         // Who asks for some tests waits for no kernel to boot.
-        args => Err(become_command(workspace.cargo("test").args(PACKAGES).args(args))),
+        args => Err(become_command(tests(workspace).args(args))),
     }
+}
+
+/// `cargo test` of everything. Tests that take long run systems that sleep, so each CPU gets two, unless the user has it otherwise.
+fn tests(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo("test");
+    cargo.args(PACKAGES);
+    if env::var_os(THREADS).is_none() {
+        cargo.env(THREADS, (2 * thread::available_parallelism().map_or(1, usize::from)).to_string());
+    }
+    cargo
 }
 
 /// The tests start the suites and the reference systems as programs, and find them beside each other in the target folder.
@@ -60,13 +68,11 @@ fn build_programs(workspace: &Workspace) -> anyhow::Result<()> {
 fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     // A child that ends with us, as it did when we became it. All that fails is told at once: a run takes minutes.
-    let mut cargo = workspace.cargo("test");
-    cargo.args(PACKAGES).arg("--no-fail-fast");
+    let mut cargo = tests(workspace);
+    cargo.arg("--no-fail-fast");
     let mut here = Command::new("setpriv");
     here.args(["--pdeathsig", "TERM", "--"]).arg(cargo.get_program()).args(cargo.get_args());
-    if env::var_os(THREADS).is_none() {
-        here.env(THREADS, (2 * thread::available_parallelism().map_or(1, usize::from)).to_string());
-    }
+    here.envs(cargo.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let status = here.status().context("cannot start cargo")?;
     let took = start.elapsed().as_secs_f64();
     eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));

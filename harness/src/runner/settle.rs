@@ -31,17 +31,18 @@ impl Runner {
     ) -> Result<(), ObserverError> {
         let begun = Timestamp::now();
         backends.settle(BACKENDS).await;
-        watch.conclude()?;
+        watch.fence()?;
         let within_ms = case.checks.iter().find_map(|check| match check {
             Check::NoneLeftOpen(check) => Some(check.within_ms),
             _ => None,
         });
-        let Some(within_ms) = within_ms else { return Ok(()) };
-        let deadline = begun + Duration::from_millis(within_ms) + MARGIN;
-        while self.left_open(id) > 0 && Timestamp::now() < deadline && !self.interrupt.came() {
+        let deadline = within_ms.map(|within_ms| begun + Duration::from_millis(within_ms) + MARGIN);
+        let is_time = || deadline.is_some_and(|deadline| Timestamp::now() < deadline);
+        while is_time() && self.left_open(id) > 0 && !self.interrupt.came() {
             tokio::time::sleep(LOOK_AGAIN).await;
             watch.fence()?;
         }
+        watch.conclude();
         Ok(())
     }
 

@@ -22,15 +22,13 @@ impl Watch<'_> {
         self.own.fence()
     }
 
-    /// A last fence at the end of a case, after which the witness may end and begin again.
-    pub(super) fn conclude(&mut self) -> Result<(), ObserverError> {
-        self.fence()?;
+    /// A case is over, and was fenced: the witness may end, and begins again with the next fence.
+    pub(super) fn conclude(&mut self) {
         if let Some(witness) = &mut self.witness
             && let Err(error) = witness.conclude()
         {
             tracing::warn!(%error, "{} could not be asked for its losses", witness.describe());
         }
-        Ok(())
     }
 
     /// Ends the witness; the run's own observer goes on.

@@ -15,14 +15,16 @@ const MACHINE: &str = "Run on ";
 /// From here on the document quotes findings, whose figures differ from run to run.
 const QUOTED: &str = "## What the findings say";
 
-/// Writes the document.
+/// Writes the document; paths in it begin at the project's folder `root`.
 pub(crate) fn write(
     path: &Path,
+    root: &Path,
     reference: Reference,
     telling: &[String],
     compared: &[Compared],
 ) -> anyhow::Result<()> {
-    fs::write(path, render(reference, telling, compared)).with_context(|| format!("cannot write {}", path.display()))
+    let text = render(reference, telling, compared).replace(&format!("{}/", root.display()), "");
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether the document says what the runs have shown, figures and machine aside.
@@ -174,10 +176,13 @@ mod tests {
     #[test]
     fn figures_and_machines_may_differ_and_what_is_caught_may_not() {
         let path = std::env::temp_dir().join(format!("xtask-faults-{}.md", std::process::id()));
-        write(&path, Reference::Tunnel, &[], &compared("1 ms too late", "6.18")).unwrap();
+        let seen = "1 ms too late, by /the/project/target/x";
+        write(&path, Path::new("/the/project"), Reference::Tunnel, &[], &compared(seen, "6.18")).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let same = is_current(&path, Reference::Tunnel, &[], &compared("2 ms too late", "6.1"));
         let other = is_current(&path, Reference::Tunnel, &[], &compared("too early", "6.18"));
         fs::remove_file(&path).unwrap();
+        assert!(text.contains("too late, by target/x"), "{text}");
         assert!(same.unwrap());
         assert!(!other.unwrap());
     }
