@@ -13,10 +13,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, getppid, kill_process, pidfd_open, setsid, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, getppid, kill_process, pidfd_open, setsid, waitpid,
 };
 
 pub use sweep::Territory;
@@ -97,7 +98,7 @@ fn own_mark() -> &'static str {
 fn guard(harness: Pid, territory: Territory, mark: &str) -> io::Result<()> {
     rustix::thread::set_name(c"guardian")?;
     // The harness may be in it with whoever started it.
-    let callers = getpgrp();
+    let callers = own_group()?;
     // Neither a signal to the group of the harness nor a terminal that goes is meant for this process.
     setsid()?;
     block_signals();
@@ -111,6 +112,13 @@ fn guard(harness: Pid, territory: Territory, mark: &str) -> io::Result<()> {
     while !matches!(poll(&mut [PollFd::new(&alive, PollFlags::IN)], None), Ok(1)) {}
     sweep::sweep(territory, mark, callers);
     Ok(())
+}
+
+/// The process group of this process, 0 where its leader is outside of the pid namespace or it was started by the kernel; there
+/// `rustix::process::getpgrp` panics.
+fn own_group() -> io::Result<i32> {
+    let stat = Process::myself().and_then(|process| process.stat());
+    Ok(stat.map_err(io::Error::other)?.pgrp)
 }
 
 fn block_signals() {

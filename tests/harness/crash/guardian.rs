@@ -10,7 +10,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::leftovers::numbered;
 use super::victim::{Victim, profile, until_there_are};
 use crate::observers::stage;
-use crate::support::{Started, eventually, processes_with};
+use crate::support::{Started, eventually, processes_with, suites};
 
 /// The guardian of a run.
 fn guardian_of(victim: &Victim) -> Pid {
@@ -115,4 +115,26 @@ fn in_the_network_of_the_caller_the_mark_alone_decides() {
         assert_eq!(left.len(), 1, "the other one lives");
         kill_process(Pid::from_raw(left[0] as i32).unwrap(), Signal::KILL).unwrap();
     });
+}
+
+#[test]
+fn it_is_posted_where_the_leader_of_the_process_group_is_outside_of_the_pid_namespace() {
+    let folder = tempfile::tempdir().unwrap();
+    let seconds = format!("308.{}", std::process::id());
+    let profile = profile(folder.path(), &format!("(setsid sleep {seconds} &)\nexec \"$0\" \"$@\""));
+    let said = folder.path().join("said");
+    // eBPF does not observe in such a namespace.
+    let run = suites(&["run", "tunnel", "--suite", "tunnel/failover", "--observer", "sock-diag"]);
+    let mut shell = Command::new("unshare");
+    shell.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "\"$@\"; exec sleep 600", "sh"]);
+    shell.arg(run.get_program()).args(run.get_args()).arg("--sut").arg(&profile);
+    shell.arg("--runs").arg(folder.path().join("runs"));
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&said).unwrap());
+    let _shell = Started(shell.spawn().unwrap());
+    until_there_are(1, &format!("sleep\0{seconds}"));
+    let is_harness = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "suites\n");
+    let harness = processes_with(profile.to_str().unwrap()).into_iter().find(is_harness).unwrap();
+    kill_process(Pid::from_raw(harness as i32).unwrap(), Signal::KILL).unwrap();
+    eventually("the stray is gone", || processes_with(&format!("sleep\0{seconds}")).is_empty());
+    assert!(!fs::read_to_string(&said).unwrap().contains("panicked"));
 }

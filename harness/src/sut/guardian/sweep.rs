@@ -46,8 +46,7 @@ struct Candidate {
 
 /// Ends what belongs to the run, generation after generation, until nothing is left. The harness must be dead; it was in the
 /// process group `callers`, perhaps with others.
-pub(super) fn sweep(territory: Territory, mark: &str, callers: Pid) {
-    let callers = callers.as_raw_nonzero().get();
+pub(super) fn sweep(territory: Territory, mark: &str, callers: i32) {
     let patience = if territory == Territory::Command { PATIENCE } else { Duration::ZERO };
     let patient_until = Instant::now() + patience;
     let deadline = patient_until + WITHIN;
