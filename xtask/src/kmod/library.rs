@@ -94,8 +94,9 @@ impl Library {
         ]);
         compiler.args(INCLUDES.map(|folder| format!("-isystem/usr/include/{folder}")));
         compiler.arg(format!("-DLIBRARY_VERSION=\"{}\"", self.version));
-        // As the libraries were built: their classes have members that depend on it, and the headers do not say it themselves.
-        compiler.args(["-DHAS_CAPTURE", "-o", &format!("/work/{program}")]);
+        // As the libraries were built, which the headers do not say themselves: members of classes depend on the one, and whether
+        // sinsp-example of 0.23 knows the module at all on the other.
+        compiler.args(["-DHAS_CAPTURE", "-DHAS_ENGINE_KMOD", "-o", &format!("/work/{program}")]);
         compiler.args(compiled.iter().map(|name| format!("/{place}/{name}"))).args(["-lsinsp", "-lscap"]);
         logged::run(&mut compiler, &self.root.join("work").join(format!("{program}.log")))
             .with_context(|| format!("cannot build {program}"))?;
