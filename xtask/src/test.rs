@@ -120,7 +120,7 @@ fn inside(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> 
         ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
         // Without the tests in documentation: those are compiled as they run, which takes too long there.
         let mut test = workspace.cargo("test");
-        test.args(PACKAGES).args(["--tests", "--offline"]).args(args);
+        test.args(PACKAGES).args(["--tests", "--offline", "--no-fail-fast"]).args(args);
         let words = [test.get_program()].into_iter().chain(test.get_args());
         Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
     })
