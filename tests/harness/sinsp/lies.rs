@@ -8,9 +8,11 @@ use reference_sinsp::Fault;
 use super::recorded::{RUNS, format, judged, load, told};
 
 /// What catches a fault, and what it says: `fail`, or `unknown` where the evidence is missing.
-fn caught_by(format: SinspFormat, fault: Fault) -> Option<(&'static str, &'static [&'static str])> {
+fn caught_by(name: &str, format: SinspFormat, fault: Fault) -> Option<(&'static str, &'static [&'static str])> {
     use SinspFormat::{SinspExample, Sysdig};
     Some(match (format, fault) {
+        // The only such field of sinsp-example is container.id, which the newer does not print.
+        (SinspExample, Fault::WrongField) if name.ends_with("0.23") => return None,
         // Its losses are told beside the stream: see below.
         (Sysdig, Fault::CountedDrops) => return None,
         // It does not tell losses: what is missing may be lost. Nor the thread, where it tells the process.
@@ -66,7 +68,7 @@ fn each_lie_is_caught_by_just_the_checks_that_should() {
     for (name, packed) in RUNS {
         let (run, records) = load(packed);
         for fault in Fault::all() {
-            let Some((word, checks)) = caught_by(format(&records), *fault) else { continue };
+            let Some((word, checks)) = caught_by(name, format(&records), *fault) else { continue };
             let judgement = judged(&told(&run, &records, Some(*fault)));
             let mut hit = 0;
             for case in judgement.cases.iter().filter(|case| !case.verdict.passed()) {

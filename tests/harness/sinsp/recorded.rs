@@ -12,12 +12,13 @@ use serde_json::json;
 /// The schema that the suite has for our own program.
 pub(crate) const SCHEMA: &str = include_str!("../../sinsp/schema/sinsp-events.json");
 
-/// Our own program on Debian 12's driver of 2022 and on sid's, and the others on the former.
-pub(crate) const RUNS: [(&str, &[u8]); 4] = [
+/// Our own program on Debian 12's driver of 2022 and on sid's, sysdig on the former, and sinsp-example on both.
+pub(crate) const RUNS: [(&str, &[u8]); 5] = [
     ("API 1", include_bytes!("api-1.jsonl.zst")),
     ("API 8", include_bytes!("api-8.jsonl.zst")),
     ("sysdig", include_bytes!("sysdig.jsonl.zst")),
     ("sinsp-example", include_bytes!("sinsp-example.jsonl.zst")),
+    ("sinsp-example 0.23", include_bytes!("sinsp-example-0.23.jsonl.zst")),
 ];
 
 /// What a run's program prints.
