@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, ExitStatus},
     sync::{
@@ -159,11 +159,16 @@ pub(crate) fn wait_exit(process: &mut Child, limit: Duration) -> Option<ExitStat
 
 /// Connects, with a deadline for every read and write.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    stream.set_write_timeout(Some(SOON)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// The same, where it may fail.
+pub(crate) fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.set_write_timeout(Some(SOON))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Sends a short message and takes as many bytes back.

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     TIMEOUT, payload,
     ports::{descriptors, eventually, resident, sockets},
-    system::{System, connect, echo, transfer},
+    system::{System, connect, echo, transfer, try_connect},
 };
 
 /// Connections that each of these tests makes.
@@ -109,9 +109,9 @@ fn refuses_under_load() {
     drop(through_client);
 }
 
-/// Connects and takes an echo.
+/// Connects and takes an echo. A refusal may come before connect(2) returns.
 fn attempt(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let mut stream = connect(address);
+    let mut stream = try_connect(address)?;
     stream.write_all(b"a place?")?;
     stream.read_exact(&mut [0; 8])?;
     Ok(stream)

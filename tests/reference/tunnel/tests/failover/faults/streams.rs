@@ -97,6 +97,10 @@ fn stalls_10s() {
     });
 }
 
+/// What a piece takes through the line of `slows-tenfold`, and 2 MiB at its rate.
+const PIECE: Duration = Duration::from_millis(2);
+const BULK: Duration = Duration::from_millis(80);
+
 #[test]
 fn slows_tenfold() {
     let systems = [(139, None), (140, Some("slows-tenfold"))].map(|(at, fault)| System::start(at, TIMEOUT, fault));
@@ -109,9 +113,11 @@ fn slows_tenfold() {
             assert_eq!(echo(&mut connections[which], &sent[..500]), sent[..500]);
         });
         let [bulk, slow_bulk] = least_times(5, |which| assert!(transfer(entry(&systems[which]), &sent) == sent));
-        // The least times are what load of the machine changes the least. Ten times is what they are on a quiet one.
-        let ratios = [slow_round_trip.div_duration_f64(round_trip), slow_bulk.div_duration_f64(bulk)];
-        assert!(ratios.iter().all(|ratio| *ratio > 3.0), "{ratios:?} times as long");
+        // The least times are what load of the machine changes the least. Ten times is what they are on a quiet one; where the
+        // correct tunnel is as slow as that by itself, say on an emulated CPU, the narrow line only takes its own time.
+        for (least, slow, correct) in [(PIECE, slow_round_trip, round_trip), (BULK, slow_bulk, bulk)] {
+            assert!(slow > least && (correct * 3 > least || slow > correct * 3), "{slow:?} against {correct:?}");
+        }
     }
 }
 
