@@ -24,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     {
         let suites = suites.display().to_string();
         programs(workspace, args)?;
-        return vm::with_options(workspace, args, |args| {
+        return vm::with_options(workspace, vm::Options::default(), args, |args| {
             ensure!(
                 !args.iter().any(|arg| arg == "--runs"),
                 "in a VM, runs are kept in the out folder: --vm --out DIR"

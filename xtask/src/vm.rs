@@ -35,7 +35,7 @@ pub(crate) use steps::{Step, carry_out_one};
 
 /// Runs `[options] [-- COMMAND]`; without a command, tells how each kernel stands.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
-    with_options(workspace, args, |command| match command {
+    with_options(workspace, Options::default(), args, |command| match command {
         [first, ..] if first.starts_with('-') => bail!("there is no option {first} (try: cargo xtask vm --help)"),
         command => Ok(command.to_vec()),
     })
@@ -44,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
 /// Takes options from the front of `args`, has `command` made of the rest, and runs that in a VM for each kernel.
 pub(crate) fn with_options(
     workspace: &Workspace,
+    defaults: Options,
     args: &[OsString],
     command: impl FnOnce(&[String]) -> anyhow::Result<Vec<String>>,
 ) -> anyhow::Result<ExitCode> {
@@ -51,7 +52,7 @@ pub(crate) fn with_options(
         println!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     }
-    let parsed = Options::parse(args).and_then(|(options, rest)| {
+    let parsed = defaults.or_as(args).and_then(|(options, rest)| {
         let words = rest.iter().map(|word| word.to_str().map(str::to_owned).context("the command is not text"));
         Ok((options, words.collect::<anyhow::Result<Vec<_>>>()?))
     });

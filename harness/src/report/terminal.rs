@@ -250,9 +250,10 @@ fn findings(report: &Report) -> Vec<String> {
     }
     if !not_run.is_empty() {
         lines.push(format!(
-            "{} {} cases were not run: {}",
+            "{} {} {} not run: {}",
             word(&Verdict::unknown("")),
             not_run.len(),
+            if not_run.len() == 1 { "case was" } else { "cases were" },
             one_line(&ranges(not_run.iter().copied()))
         ));
     }

@@ -21,7 +21,7 @@ pub(crate) const USAGE: &str = "usage: cargo xtask vm [options] [-- COMMAND [ARG
   --no-scap           without the scap module
   --scap-src DIR      build it from this driver (a falcosecurity/libs checkout)
   --driver RELEASE    build it from the driver of this Debian release
-  --deadline SECONDS  for the command (default: 1200)
+  --deadline SECONDS  for the command (default: 1200; test --vm: 5400)
   --memory MIB        of the guest; half of it holds the files that it writes (default: 4096)
   --cpus N            of the guest (default: 2)
   --icount            count instructions: each takes a ns of the guest's clock, whatever the host does (TCG, one CPU)
@@ -90,7 +90,12 @@ impl Default for Options {
 impl Options {
     /// Takes options until the first argument that is none, which is returned with the rest (`--` is left out).
     pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
-        let mut options = Self { kernels: Vec::new(), ..Self::default() };
+        Self::default().or_as(args)
+    }
+
+    /// The same, with other defaults.
+    pub(crate) fn or_as(self, args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
+        let mut options = Self { kernels: Vec::new(), ..self };
         let mut rest = args;
         while let [first, after @ ..] = rest {
             let value = || -> anyhow::Result<String> {
