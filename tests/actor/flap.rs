@@ -26,8 +26,8 @@ fn stay(random: &mut u64) {
     *random ^= *random << 13;
     *random ^= *random >> 7;
     *random ^= *random << 17;
-    let (short, micros) = (!random.is_multiple_of(4), *random / 4);
-    let micros = if short { micros % 300 } else { 2500 + micros % 500 };
+    let (short, micros) = (!random.is_multiple_of(8), *random / 8);
+    let micros = if short { micros % 300 } else { 12_500 + micros % 500 };
     let until = Instant::now() + Duration::from_micros(micros);
     while Instant::now() < until {
         std::thread::sleep(until.saturating_duration_since(Instant::now()));

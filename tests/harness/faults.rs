@@ -18,6 +18,11 @@ fn faults(runs: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Suites that run at once. They sleep most of the time; where the CPU is emulated, `cargo xtask test --vm` asks for fewer.
+fn jobs() -> String {
+    std::env::var("PORTWITNESS_TEST_JOBS").unwrap_or_else(|_| "10".into())
+}
+
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let runs = tempfile::tempdir().unwrap();
     let Output { status, stdout, stderr } = faults(runs.path(), arguments).output().unwrap();
@@ -27,7 +32,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 
 #[test]
 fn every_fault_is_caught_by_the_cases_that_should() {
-    let (exit, matrix, said) = run(&["--short", "--jobs", "10"]);
+    let (exit, matrix, said) = run(&["--short", "--jobs", &jobs()]);
     assert_eq!(exit, 0, "{matrix}\n{said}");
     let summary = matrix.lines().last().unwrap();
     let (caught, of) = summary.split_once(" of ").unwrap();
@@ -37,7 +42,7 @@ fn every_fault_is_caught_by_the_cases_that_should() {
 
 #[test]
 fn every_fault_of_the_reference_minipot_is_caught() {
-    let (exit, matrix, said) = run(&["--suite", "minipot", "--short", "--jobs", "10"]);
+    let (exit, matrix, said) = run(&["--suite", "minipot", "--short", "--jobs", &jobs()]);
     assert_eq!(exit, 0, "{matrix}\n{said}");
     let summary = matrix.lines().last().unwrap();
     let (caught, of) = summary.split_once(" of ").unwrap();

@@ -28,6 +28,10 @@ const THREADS: &str = "RUST_TEST_THREADS";
 const TOO_LARGE: [&str; 2] =
     ["a_log_of_one_gigabyte_is_bounded_and_what_is_missing_is_counted", "memory_stays_flat_over_ten_million_events"];
 
+/// The variable that says how many suites the tests of faults run at once, and how many do where one CPU is emulated.
+const JOBS: &str = "PORTWITNESS_TEST_JOBS";
+const AT_ONCE_IN_A_GUEST: u32 = 3;
+
 /// What all tests may take in a guest with an emulated CPU.
 const IN_A_GUEST: Duration = Duration::from_secs(5400);
 
@@ -125,7 +129,8 @@ fn inside(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> 
     let mut build = workspace.cargo("test");
     let status = build.args(PACKAGES).args(["--tests", "--no-run"]).status().context("cannot start cargo")?;
     ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
-    let defaults = machine::Options { deadline: IN_A_GUEST, ..machine::Options::default() };
+    // Tests of a machine without the module are among them; those that need it load it by themselves, or run in `in_a_vm`.
+    let defaults = machine::Options { deadline: IN_A_GUEST, scap: machine::Scap::Never, ..machine::Options::default() };
     machine::with_options(workspace, defaults, args, |args| {
         // Without the tests in documentation: those are compiled as they run, which takes too long there.
         let mut test = workspace.cargo("test");
@@ -134,7 +139,8 @@ fn inside(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> 
             eprintln!("test: left out in the guest, for their size: {}", TOO_LARGE.join(", "));
             test.arg("--").args(TOO_LARGE.iter().flat_map(|name| ["--skip", name]));
         }
-        let words = [test.get_program()].into_iter().chain(test.get_args());
-        Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+        let words =
+            [test.get_program()].into_iter().chain(test.get_args()).map(|word| word.to_string_lossy().into_owned());
+        Ok(["env".to_owned(), format!("{JOBS}={AT_ONCE_IN_A_GUEST}")].into_iter().chain(words).collect())
     })
 }

@@ -62,10 +62,12 @@ pub fn provoked(recorder: &Recorder, by: &str) {
     recorder.record(Source::Runner, Event::Sut(SutChange::Provoked { by: by.into() }));
 }
 
-/// Waits until the system's first process and all its children have ended, as the observer sees it; false on expiry.
+/// Waits until the system's first process and all its children have ended, as the observer sees it, and wait(2) has said how the
+/// first did, which may come a moment later; false on expiry.
 pub async fn ended(recorder: &Recorder, within: Duration) -> bool {
     let Some(first) = first(recorder) else { return true };
-    wait::until(recorder, Timestamp::now() + within, |records| living(records, first) == 0).await
+    let over = |records: &[Record]| living(records, first) == 0 && is_told(records, first);
+    wait::until(recorder, Timestamp::now() + within, over).await
 }
 
 fn first(recorder: &Recorder) -> Option<u32> {
@@ -75,6 +77,16 @@ fn first(recorder: &Recorder) -> Option<u32> {
             _ => None,
         })
     })
+}
+
+/// Whether it is recorded how a process that was launched ended.
+fn is_told(records: &[Record], first: u32) -> bool {
+    let launched = records
+        .iter()
+        .rposition(|record| matches!(&record.event, Event::Sut(SutChange::Launched { tgid, .. }) if *tgid == first));
+    let Some(after) = launched.map(|at| &records[at..]) else { return false };
+    let Event::Sut(SutChange::Launched { process: name, .. }) = &after[0].event else { return false };
+    after.iter().any(|record| matches!(&record.event, Event::Sut(SutChange::Died { process, .. }) if process == name))
 }
 
 /// How many of a process and its children live.

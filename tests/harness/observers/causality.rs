@@ -62,7 +62,8 @@ fn connect_once(recorder: &Recorder) {
     let outcome = match connect(&client, &target().socket_addr()) {
         Ok(()) => Outcome::Ok,
         Err(Errno::CONNREFUSED) => Outcome::Refused,
-        Err(Errno::CONNRESET) => Outcome::Reset,
+        // The other where the close came first: tcp_reset in CLOSE_WAIT.
+        Err(Errno::CONNRESET | Errno::PIPE) => Outcome::Reset,
         Err(error) => panic!("connect: {error}"),
     };
     let returned = Timestamp::now();

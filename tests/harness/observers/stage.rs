@@ -18,7 +18,7 @@ use portwitness::observers::{Observer, Scope, procfs};
 const ALONE: &str = "PORTWITNESS_TEST_ALONE";
 
 /// Longer than any of these tests takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Runs the body in a process and a namespace of its own, with these variables in its environment.
 pub(super) fn alone_with<F: FnOnce()>(environment: &[(&str, &str)], body: F) {

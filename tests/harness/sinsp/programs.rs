@@ -10,7 +10,7 @@ use portwitness::observers::{Observer, ObserverError};
 use rustix::process::Signal;
 
 use super::recorded::SCHEMA;
-use crate::support::suites;
+use crate::support::{eventually, suites};
 
 const START: &str =
     r#"{"type":"start","form":2,"library":"0","unknown_fields":[],"api":"1.0.0","schema":"1.0.0","pid":1}"#;
@@ -224,7 +224,11 @@ fn lines_that_are_none_are_kept_and_told() {
     let lines = "echo '-- a note'; echo 'Segmentation fault'; printf '\\377\\376\\n'; echo '{\"type\":\"event\"}'\n\
                  head -c 104857600 /dev/zero | tr '\\0' x; echo; printf '{\"type\":\"ev'";
     let mut observer = start(&recorder, 0, lines).unwrap();
-    observer.fence().unwrap();
+    // The long line takes a while where the CPU is emulated.
+    eventually("the program has ended", || {
+        observer.fence().unwrap();
+        said(&recorder).iter().any(|said| matches!(said, SinspSaid::Gone { .. }))
+    });
     let mut unreadable = Vec::new();
     let mut flawed = 0;
     for said in said(&recorder) {

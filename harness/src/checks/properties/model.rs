@@ -14,7 +14,7 @@ use crate::properties::config;
 /// More ways than this are not looked at.
 const WAYS: usize = 2000;
 /// The gap that causality allows between the kernel's stamp and what a connect meets, in units.
-const HASHING: u64 = 1_000_000 / UNIT_NS;
+const HASHING: u64 = 6_000_000 / UNIT_NS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -184,9 +184,9 @@ fn agrees(world: &World, said: Class, expected: Option<Class>) -> Result<(), Tes
     Ok(())
 }
 
-/// Tenths of a ms, as somebody may write them.
+/// Units in ms, as somebody may write them.
 fn ms(units: u64) -> f64 {
-    units as f64 * 0.1
+    units as f64 * 0.6
 }
 
 proptest! {

@@ -10,8 +10,8 @@ use crate::history::{
     RunInfo, SocketState, Source, TcpState,
 };
 
-/// Moments and lengths are in tenths of a ms: as a fraction of a ms they are no exact floating-point numbers.
-pub(super) const UNIT_NS: u64 = 100_000;
+/// Moments and lengths are in units of 0.6 ms: as a fraction of a ms they are no exact floating-point numbers.
+pub(super) const UNIT_NS: u64 = 600_000;
 /// The case begins here.
 pub(super) const BEGIN: u64 = 20;
 

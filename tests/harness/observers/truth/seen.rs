@@ -48,9 +48,13 @@ pub(super) fn seen(record: &Record, expected: &[Expected]) -> Result<Option<Seen
                 (from, to, (local, remote)) => {
                     // The other states of a connection that is known.
                     let known = |it: &Expected| match (&it.what, remote) {
-                        (What::Connected(from, to) | What::Accepted(from, to), Some(remote)) => {
+                        (What::Connected(own, peer) | What::Accepted(own, peer), Some(remote)) => {
                             // A client has no port of its own yet when it begins.
-                            *to == remote && (*from == local || (change.from, local.port()) == (TcpState::Close, 0))
+                            *peer == remote && (*own == local || (change.from, local.port()) == (TcpState::Close, 0))
+                        }
+                        // Linux 6.1 does not know the peer yet as the socket goes to SYN_RECV.
+                        (What::Accepted(at, _), None) => {
+                            *at == local && (from, to) == (TcpState::Listen, TcpState::SynRecv)
                         }
                         _ => false,
                     };
