@@ -18,7 +18,7 @@ pub(crate) const USAGE: &str = "usage: cargo xtask vm [options] [-- COMMAND [ARG
   --kernel SERIES     5.10, 6.1, 6.12, ... or newest; may be repeated (default: 6.1)
   --all               5.10, 6.1, 6.12 and newest
   --scap              fail when the scap module cannot be built; otherwise that is a note
-  --no-scap           without the scap module
+  --no-scap           without the scap module (so it is for test --vm, unless --scap is said)
   --scap-src DIR      build it from this driver (a falcosecurity/libs checkout)
   --driver RELEASE    build it from the driver of this Debian release
   --deadline SECONDS  for the command (default: 1200; test --vm: 5400)

@@ -14,7 +14,7 @@ use crate::system::{SOON, TOPIC};
 /// A PULL socket.
 pub(crate) struct Proxy {
     socket: zmq::Socket,
-    /// When it was bound, in seconds since 1970.
+    /// No report that it gets is older, in seconds since 1970.
     since: u64,
 }
 
@@ -31,7 +31,8 @@ impl Proxy {
         socket.bind(address).unwrap();
         let path = address.strip_prefix("ipc://").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-        Self { socket, since: now() }
+        // Some were made while it was not there.
+        Self { socket, since: now() - SOON.as_secs() }
     }
 
     /// The next message, if one comes within `limit`.
