@@ -1,7 +1,7 @@
 //! Negative control: whatever an actor lies about, and whatever an observer gets wrong, the comparison finds.
 
 use portwitness::endpoint::SocketId;
-use portwitness::history::{Event, Record};
+use portwitness::history::{Event, Record, TcpState};
 use portwitness::observers::ebpf::Rung;
 
 use super::claim::{Claim, Did};
@@ -146,7 +146,7 @@ fn errors(record: &Record) -> Vec<(&'static str, Record)> {
 /// Whether the comparison makes something of this record, other than a state on a connection's way.
 fn is_compared(record: &Record) -> bool {
     match &record.event {
-        Event::SocketState(change) => change.remote.is_none(),
+        Event::SocketState(change) => change.remote.is_none() && change.to != TcpState::SynRecv,
         Event::Syscall(_) | Event::Process(_) => true,
         _ => false,
     }
