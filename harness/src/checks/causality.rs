@@ -19,6 +19,9 @@ use crate::history::{Event, Outcome, PortTimeline, TcpState};
 /// emulates two in turn, 21 of 10 000 edges showed one, of 1.8 ms (median) and up to 2.7 ms.
 pub const HASHING: Duration = Duration::from_millis(6);
 
+/// The same for a connect that succeeds. By the order of the stamps it needs none.
+pub const SUCCESS: Duration = Duration::from_micros(1200);
+
 /// A finding shows as many changes of the port before the end of the connect, and after it.
 const AROUND: usize = 4;
 
@@ -32,13 +35,14 @@ pub struct Comparison<'a> {
 }
 
 /// Compares every connect of the case with the listeners of its target while it was under way, and for as long as `slack`
-/// around that. A port that opened or closed meanwhile allows both outcomes: then there is nothing to compare.
+/// around that, or [`SUCCESS`] where it succeeded and that is less. A port that opened or closed meanwhile allows both outcomes: then there is nothing to compare.
 pub fn compare<'a>(slice: &Slice<'a>, slack: Duration) -> Comparison<'a> {
     let mut timelines: HashMap<Endpoint, PortTimeline> = HashMap::new();
     let mut found = Comparison { fitting: 0, contradicting: Vec::new() };
     for op in slice.operations().into_iter().chain(connects(slice)) {
         let Some(connect) = &op.connect else { continue };
-        let (from, to) = (connect.began - slack, connect.returned + slack);
+        let around = if *connect.outcome == Outcome::Refused { slack } else { slack.min(SUCCESS) };
+        let (from, to) = (connect.began - around, connect.returned + around);
         // What the kernel stamped after the case's end may not be recorded: the opening that a success follows was stamped
         // before it, the closing that a refusal precedes may be stamped after.
         let stamped = if *connect.outcome == Outcome::Refused { to } else { connect.returned };

@@ -13,8 +13,9 @@ use crate::properties::config;
 
 /// More ways than this are not looked at.
 const WAYS: usize = 2000;
-/// The gap that causality allows between the kernel's stamp and what a connect meets, in units.
+/// The gap that causality allows between the kernel's stamp and what a connect meets that is refused, or succeeds; in units.
 const HASHING: u64 = 6_000_000 / UNIT_NS;
+const SUCCESS: u64 = 1_200_000 / UNIT_NS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -158,7 +159,8 @@ impl Moments {
     fn causality(&self, world: &World) -> Class {
         let mut class = Class::Unknown;
         for connect in &world.connects {
-            let (from, to) = (connect.began - HASHING, connect.began + connect.took + HASHING);
+            let slack = if connect.refused { HASHING } else { SUCCESS };
+            let (from, to) = (connect.began - slack, connect.began + connect.took + slack);
             let stamped = if connect.refused { to } else { connect.began + connect.took };
             if stamped >= world.end || self.flips(from).first().is_some_and(|flip| *flip <= to.min(world.end)) {
                 continue;
