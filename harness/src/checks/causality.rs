@@ -35,7 +35,8 @@ pub struct Comparison<'a> {
 }
 
 /// Compares every connect of the case with the listeners of its target while it was under way, and for as long as `slack`
-/// around that, or [`SUCCESS`] where it succeeded and that is less. A port that opened or closed meanwhile allows both outcomes: then there is nothing to compare.
+/// around that, or [`SUCCESS`] where it succeeded and that is less. A port that opened or closed meanwhile allows both
+/// outcomes: then there is nothing to compare.
 pub fn compare<'a>(slice: &Slice<'a>, slack: Duration) -> Comparison<'a> {
     let mut timelines: HashMap<Endpoint, PortTimeline> = HashMap::new();
     let mut found = Comparison { fitting: 0, contradicting: Vec::new() };
