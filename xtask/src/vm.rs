@@ -52,7 +52,7 @@ pub(crate) fn with_options(
         println!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     }
-    let parsed = defaults.or_as(args).and_then(|(options, rest)| {
+    let parsed = defaults.changed_by(args).and_then(|(options, rest)| {
         let words = rest.iter().map(|word| word.to_str().map(str::to_owned).context("the command is not text"));
         Ok((options, words.collect::<anyhow::Result<Vec<_>>>()?))
     });

@@ -10,7 +10,7 @@ use portwitness::observers::{Focus, Observer, ObserverError, Scope};
 
 use crate::support::eventually;
 
-use super::stage::{Actor, Turn, alone, alone_with, enter_namespace, scope};
+use super::stage::{Actor, Turn, alone, alone_with, enter_namespace, learns_the_peer_later, scope};
 
 fn listen(port: u16) -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap()
@@ -43,11 +43,11 @@ fn seeds(recorder: &Recorder) -> Vec<u16> {
     recorder.history().records.into_iter().filter_map(|record| seed(record.event)).collect()
 }
 
-/// The states that connections to a port of 127.0.0.1 went to, at either end. As a socket of Linux 6.1 goes to SYN_RECV, its peer
-/// is not told yet.
+/// The states that connections to a port of 127.0.0.1 went to, at either end.
 fn connection(recorder: &Recorder, port: u16) -> Vec<TcpState> {
     let target = Endpoint::new(Ipv4Addr::LOCALHOST.into(), port);
-    let is_connection = |it: &SocketState| it.remote.is_some() || it.to == TcpState::SynRecv;
+    let is_connection =
+        |it: &SocketState| it.remote.is_some() || (it.to == TcpState::SynRecv && learns_the_peer_later());
     let of_port = |it: &SocketState| (it.local == target && is_connection(it)) || it.remote == Some(target);
     changes(recorder).into_iter().filter(of_port).map(|it| it.to).collect()
 }

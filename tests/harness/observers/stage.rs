@@ -64,6 +64,14 @@ pub(crate) fn alone<F: FnOnce()>(body: F) {
     alone_with(&[], body);
 }
 
+/// Whether the kernel does not know the peer yet as the socket of a connection goes from LISTEN to SYN_RECV: 6.1 and 6.12 do not,
+/// 6.18 does.
+pub(super) fn learns_the_peer_later() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) < (Some(6), Some(18))
+}
+
 /// A new network namespace for this thread, with the loopback interface up.
 pub(crate) fn enter_namespace() {
     portwitness::sut::hosts::enter_private().unwrap();

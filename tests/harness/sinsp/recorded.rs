@@ -108,6 +108,32 @@ fn recorded_streams_of_both_drivers_pass() {
     }
 }
 
+/// Only the newer sinsp-example prints no direction: a line of the older without one is wrong.
+#[test]
+fn a_direction_is_missed_where_the_program_has_one() {
+    let reading = Reading { before: 0, realtime: 0, after: 0 };
+    let schema = Schema::parse(schema(SinspFormat::SinspExample)).unwrap();
+    let translator = Translator::aligned(SinspFormat::SinspExample, schema, Alignment::new(reading));
+    for (index, is_older) in [(3, true), (4, false)] {
+        let (_, records) = load(RUNS[index].1);
+        let lines = records.iter().filter_map(|record| match &record.event {
+            Event::Sinsp(SinspSaid::Event(event)) if event.line.get("evt.category").is_none() => {
+                Some(event.line.clone())
+            }
+            _ => None,
+        });
+        let mut looked_at = 0;
+        for mut line in lines {
+            let had = line.as_object_mut().unwrap().remove("evt.dir").is_some();
+            assert_eq!(had, is_older, "{line}");
+            let SinspSaid::Event(read) = translator.said(line.to_string().as_bytes()) else { panic!("{line}") };
+            assert_eq!(read.flaws.is_empty(), !is_older, "{line}: {:?}", read.flaws);
+            looked_at += 1;
+        }
+        assert!(looked_at > 10, "{looked_at}");
+    }
+}
+
 /// Which records are left out.
 type Picks = fn(&Event) -> bool;
 

@@ -90,11 +90,11 @@ impl Default for Options {
 impl Options {
     /// Takes options until the first argument that is none, which is returned with the rest (`--` is left out).
     pub(crate) fn parse(args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
-        Self::default().or_as(args)
+        Self::default().changed_by(args)
     }
 
-    /// The same, with other defaults.
-    pub(crate) fn or_as(self, args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
+    /// The same, where these are the defaults.
+    pub(crate) fn changed_by(self, args: &[OsString]) -> anyhow::Result<(Self, &[OsString])> {
         let mut options = Self { kernels: Vec::new(), ..self };
         let mut rest = args;
         while let [first, after @ ..] = rest {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use portwitness::endpoint::SocketId;
 use portwitness::history::{Event, Record, SocketState, TcpState};
 
+use super::super::stage::learns_the_peer_later;
 use super::claim::{By, Claim};
 use super::expected::{Expected, Sight, What, expectations};
 use super::seen::{Seen, seen};
@@ -52,8 +53,7 @@ pub(super) fn differences(claims: &[Claim], records: &[Record], sight: Sight) ->
 /// A connection that nobody claims. Where namespaces cannot be told, those to the same port of another one are recorded.
 fn is_strange(record: &Record, expected: &[Expected]) -> bool {
     let Event::SocketState(SocketState { local, remote, from, to, .. }) = &record.event else { return false };
-    // Linux 6.1 does not know the peer yet as a socket goes to SYN_RECV.
-    let begins = (*from, *to) == (TcpState::Listen, TcpState::SynRecv);
+    let begins = (*from, *to) == (TcpState::Listen, TcpState::SynRecv) && learns_the_peer_later();
     if remote.is_none() && !begins {
         return false;
     }

@@ -4,6 +4,7 @@ use portwitness::endpoint::SocketId;
 use portwitness::history::{Event, Record, TcpState};
 use portwitness::observers::ebpf::Rung;
 
+use super::super::stage::learns_the_peer_later;
 use super::claim::{Claim, Did};
 use super::compare::differences;
 use super::{View, Witness, alone};
@@ -146,7 +147,9 @@ fn errors(record: &Record) -> Vec<(&'static str, Record)> {
 /// Whether the comparison makes something of this record, other than a state on a connection's way.
 fn is_compared(record: &Record) -> bool {
     match &record.event {
-        Event::SocketState(change) => change.remote.is_none() && change.to != TcpState::SynRecv,
+        Event::SocketState(change) => {
+            change.remote.is_none() && !(change.to == TcpState::SynRecv && learns_the_peer_later())
+        }
         Event::Syscall(_) | Event::Process(_) => true,
         _ => false,
     }

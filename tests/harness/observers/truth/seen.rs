@@ -5,6 +5,7 @@ use std::fmt;
 use portwitness::endpoint::SocketId;
 use portwitness::history::{Event, Process, ProcessChange, Record, SyscallPhase, TcpState};
 
+use super::super::stage::learns_the_peer_later;
 use super::expected::{Expected, UNKNOWN_STATUS, What};
 
 /// A thing that was recorded.
@@ -52,9 +53,10 @@ pub(super) fn seen(record: &Record, expected: &[Expected]) -> Result<Option<Seen
                             // A client has no port of its own yet when it begins.
                             *peer == remote && (*own == local || (change.from, local.port()) == (TcpState::Close, 0))
                         }
-                        // Linux 6.1 does not know the peer yet as the socket goes to SYN_RECV.
                         (What::Accepted(at, _), None) => {
-                            *at == local && (from, to) == (TcpState::Listen, TcpState::SynRecv)
+                            *at == local
+                                && (from, to) == (TcpState::Listen, TcpState::SynRecv)
+                                && learns_the_peer_later()
                         }
                         _ => false,
                     };

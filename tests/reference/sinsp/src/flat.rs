@@ -27,16 +27,19 @@ const PARAMS: [&str; 2] = ["evt.args", "evt.info"];
 pub(crate) struct Shape {
     names: Vec<(&'static str, &'static str)>,
     params: &'static str,
+    /// Newer libraries end the text of the parameters with the last of them, older ones with a space.
+    ends_with_space: bool,
     fields: Vec<String>,
 }
 
 /// Takes a line apart; `None` for one that is no such line.
 pub(crate) fn lift(line: &Map<String, Value>) -> Option<(Map<String, Value>, Shape)> {
     let params = PARAMS.into_iter().find(|key| line.contains_key(*key))?;
-    let mut shape = Shape { names: Vec::new(), params, fields: Vec::new() };
+    let text = line.get(params)?.as_str()?;
+    let mut shape = Shape { names: Vec::new(), params, ends_with_space: text.ends_with(' '), fields: Vec::new() };
     let mut lifted = Map::new();
     lifted.insert("type".into(), json!("event"));
-    lifted.insert("params".into(), split(line.get(params)?.as_str()?).into());
+    lifted.insert("params".into(), split(text).into());
     let (mut process, mut fields) = (Map::new(), Map::new());
     for (key, value) in line.iter().filter(|(key, _)| *key != params) {
         match NAMES.into_iter().find(|(name, _)| name == key) {
@@ -63,7 +66,11 @@ pub(crate) fn lift(line: &Map<String, Value>) -> Option<(Map<String, Value>, Sha
 pub(crate) fn lower(mut lifted: Map<String, Value>, shape: &Shape) -> Map<String, Value> {
     let mut line = Map::new();
     let params = lifted.remove("params").unwrap_or_default();
-    line.insert(shape.params.into(), join(params.as_array().map(Vec::as_slice).unwrap_or_default()).into());
+    let mut text = join(params.as_array().map(Vec::as_slice).unwrap_or_default());
+    if !shape.ends_with_space {
+        text.truncate(text.trim_end().len());
+    }
+    line.insert(shape.params.into(), text.into());
     let mut process = lifted.remove("process").unwrap_or_default();
     let mut fields = lifted.remove("fields").unwrap_or_default();
     lifted.remove("type");
@@ -143,6 +150,7 @@ mod tests {
             r#"{"container.id":"host","evt.args":"fd=5(<u>ff->fe a b) tuple=ff->fe a b queuepct=0 ","evt.cpu":0,"evt.dir":"<","evt.failed":false,"evt.num":4,"evt.outputtime":9,"evt.type":"accept","fd.name":null,"proc.name":"traffic","proc.pid":7,"thread.tid":7}"#,
             r#"{"evt.args":"res=-111(ECONNREFUSED) tuple=::1:4->::1:5 ","evt.category":"net","evt.num":4,"evt.time":9,"evt.type":"connect","proc.exe":"a","proc.pid":7}"#,
             r#"{"evt.cpu":0,"evt.info":"","evt.num":4,"evt.type":"accept"}"#,
+            r#"{"evt.args":"res=0 fd=4(<f>/etc/a b)","evt.cpu":1,"evt.num":6,"evt.time":9,"evt.type":"close","thread.tid":7}"#,
         ] {
             let line: Map<String, Value> = serde_json::from_str(text).unwrap();
             let (lifted, shape) = lift(&line).unwrap();
