@@ -26,7 +26,7 @@ fn lies(claim: &Claim) -> Vec<(&'static str, Claim)> {
         }
     };
     lie("a time too early", &|claim| {
-        (claim.after_ns, claim.before_ns) = (Some(claim.before_ns - 1), claim.before_ns - LONG);
+        (claim.after_ns, claim.before_ns) = (Some(claim.before_ns - 1), claim.before_ns.saturating_sub(LONG));
         true
     });
     lie("a time too late", &|claim| {
@@ -123,7 +123,7 @@ fn errors(record: &Record) -> Vec<(&'static str, Record)> {
         }
     };
     error("a time too early", &|record| {
-        record.at.0 -= LONG;
+        record.at.0 = record.at.0.saturating_sub(LONG);
         true
     });
     error("a time too late", &|record| {
