@@ -3,7 +3,7 @@
 //! Each probe exists for every rung of the ladder (BTF tracepoint, raw tracepoint, classic tracepoint) around one body;
 //! the harness loads one rung. On any other target than eBPF this is an empty program.
 
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod causes;

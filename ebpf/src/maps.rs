@@ -28,6 +28,11 @@ pub static SETTINGS: Array<u32> = Array::with_max_entries(SETTING_COUNT, 0);
 #[map]
 pub static TRACKED: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
 
+/// How many threads a tracked process has, by tgid, for those that were seen to begin; kept only where the kernel does not tell
+/// which thread is a process's last: without BTF before Linux 6.16.
+#[map]
+pub static THREADS: HashMap<u32, i64> = HashMap::with_max_entries(16384, 0);
+
 /// Sockets whose further life is recorded, by address: listeners that were recorded, connections of tracked processes.
 #[map]
 pub static SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(65536, 0);

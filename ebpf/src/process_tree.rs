@@ -3,6 +3,8 @@
 //! Births come from task:task_newtask rather than sched:sched_process_fork: its clone flags tell a thread from a
 //! process on every rung, and it stands behind the last step at which fork can fail (kernel/fork.c, copy_process).
 
+use core::arch::asm;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext, TracePointContext};
@@ -11,7 +13,7 @@ use portwitness_ebpf_common::{Kind, Probe, ProcessRecord, TRACK_ALL, UNKNOWN};
 
 use crate::emit::{count_drop, current, emit, header};
 use crate::kernel::{exit_of_current, read};
-use crate::maps::{CALLS, TRACKED, is_tracked, offset, tracking};
+use crate::maps::{CALLS, THREADS, TRACKED, is_tracked, offset, tracking};
 
 /// include/uapi/linux/sched.h
 const CLONE_THREAD: u64 = 0x10000;
@@ -74,8 +76,10 @@ pub fn exit_classic(ctx: TracePointContext) -> u32 {
     exited(&ctx, || {
         let field = offset!(exit_group_dead);
         if field == UNKNOWN {
-            let (tgid, tid) = current();
-            return tgid == tid;
+            return !counted(-1).unwrap_or_else(|| {
+                let (tgid, tid) = current();
+                tgid != tid
+            });
         }
         // SAFETY: user space took the offset from the tracepoint's format, which says bool.
         unsafe { ctx.read_at::<u8>(field as usize) }.is_ok_and(|dead| dead != 0)
@@ -87,10 +91,17 @@ pub fn exit_classic(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn forked<C: EbpfContext>(ctx: &C, clone_flags: u64, child: impl Fn() -> Option<u32>) {
     let (tgid, _) = current();
-    if clone_flags & CLONE_THREAD != 0 || tracking(tgid).is_none() {
+    if tracking(tgid).is_none() {
+        return;
+    }
+    if clone_flags & CLONE_THREAD != 0 {
+        counted(1);
         return;
     }
     let Some(child) = child() else { return };
+    if counts() && THREADS.insert(child, 1, 0).is_err() {
+        count_drop(Probe::Tracked);
+    }
     if TRACKED.insert(child, TRACK_ALL, 0).is_ok() {
         debug!(ctx, "process {} is tracked, a child of {}", child, tgid);
     } else {
@@ -124,8 +135,33 @@ fn exited<C: EbpfContext>(ctx: &C, dead: impl Fn() -> bool) {
     };
     // Two last threads may both find the process dead: the one that takes it out of the map reports it.
     if dead && TRACKED.remove(tgid).is_ok() {
+        let _ = THREADS.remove(tgid);
         debug!(ctx, "process {} has ended", tgid);
         record(ProcessRecord { header: header(Kind::Exit), status, status_known, ..EMPTY });
+    }
+}
+
+/// Whether threads have to be counted: the kernel tells in no other way which of them is a process's last.
+#[inline(always)]
+fn counts() -> bool {
+    offset!(signal_live) == UNKNOWN && offset!(exit_group_dead) == UNKNOWN
+}
+
+/// Adds to the number of threads of the running process, and says whether it has any left; `None` for a process that was
+/// there before it was followed, of which the number is not known.
+///
+/// By an instruction that does not return the former value, as that needs Linux 5.12; core's own atomics have none for eBPF. Of two
+/// last threads both may find the number 0, and the later one does.
+#[inline(always)]
+fn counted(change: i64) -> Option<bool> {
+    if !counts() {
+        return None;
+    }
+    let number = THREADS.get_ptr_mut(current().0)?;
+    // SAFETY: a value of the map is aligned, and stays for as long as the program runs; all who change it do so like this.
+    unsafe {
+        asm!("lock *(u64 *)({number} + 0) += {change}", number = in(reg) number, change = in(reg) change);
+        Some(number.read_volatile() > 0)
     }
 }
 

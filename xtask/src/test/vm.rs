@@ -181,11 +181,14 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
     let load = vm::load(workspace, module);
     let load: Vec<&str> = load.iter().map(String::as_str).collect();
     let tests = workspace.root.join("tests");
+    let observers = ["ladder", "connections", "causes", "truth::without_btf"].map(|part| format!("observers::{part}"));
+    let observers: Vec<&str> = [&harness].into_iter().chain(&observers).map(String::as_str).collect();
     Ok(vec![
         module_tests(programs, module)?,
         foreign(&harness, &tests, module),
-        Step::new("observers", 240, &[&harness, "observers::ladder", "observers::connections", "observers::causes"])
+        Step::new("observers", 300, &observers)
             .inside(&tests)
+            .saying("observers::truth::without_btf_too ... ok")
             .saying("observers::ladder::tp_btf ... ok")
             .saying("observers::ladder::tracepoint ... ok"),
         Step::new("load", 60, &load).saying("scap is loaded: API 1.0.0"),
