@@ -27,8 +27,13 @@ pub(super) fn unowned() -> BTreeSet<u32> {
 
 /// Asserts that no program without an owner has come since `before`.
 pub(super) fn assert_none_since(before: &BTreeSet<u32>) {
-    // Programs are freed a little after their last owner has gone.
-    eventually("no tracing program is left without an owner", || unowned().is_subset(before));
+    // Programs are freed a little after their last owner has gone. Other runs end all the time, so some program is without an
+    // owner nearly always on a busy machine: what is left is one that stays.
+    let mut left = &unowned() - before;
+    eventually("no tracing program is left without an owner", || {
+        left = &left & &unowned();
+        left.is_empty()
+    });
 }
 
 /// Every program that some descriptor of some process names, by itself or as part of a link.
