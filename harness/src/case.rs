@@ -37,7 +37,8 @@ pub struct Case {
     pub title: String,
     /// Where the specification has it.
     pub spec: String,
-    /// Brings the system to where the case begins; not part of what is judged.
+    /// Brings the system to where the case begins; not part of what is judged. Where it fails, or an interrupt ends it, the
+    /// case is unknown, and `checks` do not judge it.
     pub need: Option<Step>,
     /// The workload.
     pub workload: Step,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portwitness::case::{Case, Context, step};
-use portwitness::checks::{Check, Conversations, Judgement, PortWindow, Traffic};
+use portwitness::checks::{Check, Conversations, Judgement, ListenersAre, PortWindow, Traffic};
 use portwitness::clients::payload::Payload;
 use portwitness::clients::{ClientContext, echo};
 use portwitness::handlers::Scenario;
@@ -169,6 +169,25 @@ fn a_handler_that_crashes_or_hangs_is_a_finding_and_the_run_goes_on() {
         assert!(verdicts[1].contains("did not end within 2200 ms and was killed"), "{verdicts:?}");
         assert!(verdicts[2].contains("nonsense"), "{verdicts:?}");
         assert_eq!(judgement.suites[0].failed, 3);
+    });
+}
+
+#[test]
+fn a_case_that_does_not_begin_where_it_should_is_not_judged_by_its_checks() {
+    stage::alone(|| {
+        // The server listens elsewhere.
+        let wrong = || {
+            let checks = vec![Check::ListenersAre(ListenersAre { endpoints: vec!["127.0.0.1:7002".parse().unwrap()] })];
+            case("1.1", Duration::from_secs(20), checks, |_| async { Ok(()) })
+        };
+        let unmet = step(|_| async { anyhow::bail!("the system is elsewhere") });
+        let unmet = Case { number: "1.2".into(), need: Some(unmet), ..wrong() };
+        let judgement = judged(vec![wrong(), unmet]);
+        let verdicts: Vec<String> = judgement.cases.iter().map(|case| case.verdict.to_string()).collect();
+        assert_eq!([judgement.suites[0].failed, judgement.suites[0].unknown], [1, 1], "{verdicts:?}");
+        assert!(verdicts[1].contains("the system is elsewhere"), "{verdicts:?}");
+        let names: Vec<&str> = judgement.cases[1].checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["carried out", "coverage", "causality", "alive"]);
     });
 }
 
