@@ -146,6 +146,14 @@ pub(super) fn context(target: Endpoint) -> ClientContext {
     ClientContext::new(&Recorder::in_memory(run), "group", target).with_deadlines(deadlines)
 }
 
+impl Fault {
+    /// A context for a client that meets it: a short patience only where nothing but a timeout tells the fault.
+    pub(super) fn context(self, target: Endpoint) -> ClientContext {
+        let hangs = matches!(self, Self::Drop { .. } | Self::At { action: Action::Stall, .. });
+        if hangs { context(target) } else { patient(target) }
+    }
+}
+
 /// A context whose connections may be idle for 20 s: for what has to succeed on a busy machine.
 pub(super) fn patient(target: Endpoint) -> ClientContext {
     let deadlines = Deadlines { connect: Duration::from_secs(20), idle: Duration::from_secs(20) };

@@ -12,7 +12,7 @@ use crate::history::{AnomalyKind, OpStep, Outcome};
 
 async fn outcome(fault: Fault) -> Finished {
     let peer = Peer::with(fault).await;
-    echo(&context(peer.endpoint), Payload::new(1, 1, 1000)).await
+    echo(&fault.context(peer.endpoint), Payload::new(1, 1, 1000)).await
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn each_ending_has_its_outcome() {
 
 #[tokio::test]
 async fn a_connect_that_is_refused_ends_there() {
-    let context = context(nobody().await);
+    let context = patient(nobody().await);
     let finished = echo(&context, Payload::literal(*b"HELLO")).await;
     assert_eq!(finished.outcome, Outcome::Refused);
     let [OpStep::Start { .. }, OpStep::Connect { outcome, local: None, .. }, OpStep::End { .. }] =
@@ -95,14 +95,14 @@ async fn two_exchanges_are_open_together() {
 #[tokio::test]
 async fn an_exchange_remembers_the_step_that_failed() {
     let peer = Peer::with(Fault::At { at: 2, action: Action::Close }).await;
-    let mut exchange = Exchange::connect(&context(peer.endpoint), Payload::literal(*b"HELLO")).await;
+    let mut exchange = Exchange::connect(&patient(peer.endpoint), Payload::literal(*b"HELLO")).await;
     exchange.send().await;
     exchange.receive_echo().await;
     assert!(!exchange.is_open());
     exchange.send().await;
     assert_eq!(exchange.close().await.outcome, Outcome::ClosedEarly);
 
-    let exchange = Exchange::connect(&context(nobody().await), Payload::literal(*b"HELLO")).await;
+    let exchange = Exchange::connect(&patient(nobody().await), Payload::literal(*b"HELLO")).await;
     assert!(!exchange.is_open());
     assert_eq!(exchange.close().await.outcome, Outcome::Refused);
 }

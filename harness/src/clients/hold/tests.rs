@@ -86,7 +86,7 @@ async fn a_backpressured_connection_is_classified() {
 #[tokio::test]
 async fn what_was_corrupted_is_not_a_prefix() {
     let peer = Peer::with(Fault::Flip { at: 150 }).await;
-    let mut held = idle(&context(peer.endpoint), 1, 1, 100);
+    let mut held = idle(&patient(peer.endpoint), 1, 1, 100);
     assert!(held.ready().await);
     assert_eq!(held.finish().await.outcome, Outcome::Corrupt { offset: 150 });
 }
@@ -110,7 +110,7 @@ async fn connections_are_opened_all_through_the_event() {
 #[tokio::test]
 async fn a_bound_ends_the_attempts() {
     let plan = Connecting { period: Duration::ZERO, attempts: 20, at_once: 4 };
-    let mut held = connecting(&context(nobody().await), 1, 1, plan);
+    let mut held = connecting(&patient(nobody().await), 1, 1, plan);
     assert!(held.ready().await);
     let finished = held.finish().await;
     assert!(finished.len() <= 20 && finished.iter().all(|finished| finished.outcome == Outcome::Refused));
@@ -118,7 +118,7 @@ async fn a_bound_ends_the_attempts() {
 
 #[tokio::test]
 async fn what_cannot_connect_is_never_ready_and_what_is_dropped_is_cancelled() {
-    let mut held = idle(&context(nobody().await), 1, 1, 100);
+    let mut held = idle(&patient(nobody().await), 1, 1, 100);
     assert!(!held.ready().await);
     assert_eq!(held.finish().await.outcome, Outcome::Refused);
 

@@ -1,7 +1,7 @@
 //! Messages on a schedule, against peers that misbehave.
 
 use super::*;
-use crate::clients::peer::{Action, Fault, Peer, context, patient};
+use crate::clients::peer::{Action, Fault, Peer, patient};
 use crate::history::{Iterations, Outcome};
 
 const PLAN: Messages = Messages { count: 6, bytes: 100, period: Duration::from_millis(50) };
@@ -28,7 +28,7 @@ async fn what_is_late_is_caught_up_with() {
 #[tokio::test]
 async fn a_connection_that_is_closed_does_not_persist() {
     let peer = Peer::with(Fault::At { at: 200, action: Action::Close }).await;
-    let finished = messages(&context(peer.endpoint), 1, 1, PLAN).await;
+    let finished = messages(&patient(peer.endpoint), 1, 1, PLAN).await;
     assert_eq!(finished.outcome, Outcome::ClosedEarly);
     assert_eq!(finished.iterations, Some(Iterations { planned: 6, ok: 2 }));
 }

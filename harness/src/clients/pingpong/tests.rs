@@ -1,14 +1,14 @@
 //! Ping-pong, against peers that misbehave.
 
 use super::*;
-use crate::clients::peer::{Action, Fault, Peer, context, patient};
+use crate::clients::peer::{Action, Fault, Peer, patient};
 use crate::history::{Iterations, Outcome};
 
 const PLAN: PingPong = PingPong { iterations: 50, bytes: 500, delay: Duration::from_millis(1) };
 
 async fn outcome(fault: Fault) -> Finished {
     let peer = Peer::with(fault).await;
-    ping_pong(&context(peer.endpoint), 1, 1, PLAN).await
+    ping_pong(&fault.context(peer.endpoint), 1, 1, PLAN).await
 }
 
 #[tokio::test]

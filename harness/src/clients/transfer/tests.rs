@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::clients::peer::{Action, Fault, Peer, context, patient};
+use crate::clients::peer::{Action, Fault, Peer, patient};
 use crate::history::{AnomalyKind, Outcome};
 
 const MB: u64 = 1024 * 1024;
 
 async fn outcome(length: u64, fault: Fault) -> Finished {
     let peer = Peer::with(fault).await;
-    transfer(&context(peer.endpoint), Payload::new(5, 5, length), TransferOptions::default()).await
+    transfer(&fault.context(peer.endpoint), Payload::new(5, 5, length), TransferOptions::default()).await
 }
 
 /// The largest resident set of this process so far, in bytes.
