@@ -4,6 +4,7 @@
 //! is judged again by any build of this program, with or without the suite that made it.
 
 pub mod agreement;
+mod calls;
 pub mod causality;
 pub mod connection;
 pub mod conversation;

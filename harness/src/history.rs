@@ -25,7 +25,7 @@ mod timeline;
 use std::sync::Arc;
 
 pub use carry::carry;
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Taken};
 pub use file::{FORMAT_VERSION, HistoryError, HistoryReader, PlannedCase, RunInfo};
 pub use handler::{ConnectionEnd, HandlerEnd, HandlerStep, Handling};
 pub use kernel::{Listening, Process, ProcessChange, SocketState, Syscall, SyscallPhase, TcpState, Tuple};

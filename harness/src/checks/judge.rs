@@ -12,7 +12,7 @@ use super::slice::Slice;
 use super::system::System;
 use super::verdict::Verdict;
 use super::{Check, connection};
-use crate::history::{CaseId, Event, Evidence, History, ObserverChange, PlannedCase, Record, RunInfo, carry};
+use crate::history::{CaseId, Event, Evidence, History, ObserverChange, PlannedCase, Record, RunInfo, Taken, carry};
 
 /// All verdicts of a run, with what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,8 +142,10 @@ impl Judge {
             _ => None,
         };
         let is_end = ended.is_some();
-        if self.evidence.takes(&record) {
-            self.history.records.push(record);
+        match self.evidence.takes(&record) {
+            Taken::Not => {}
+            Taken::Itself => self.history.records.push(record),
+            Taken::With(earlier) => self.history.records.extend(earlier.into_iter().chain([record])),
         }
         if let Some(index) = ended {
             self.judge_case(index);

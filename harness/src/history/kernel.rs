@@ -138,6 +138,18 @@ pub struct Syscall {
     pub process: Process,
 }
 
+impl Syscall {
+    /// Whether it is a call that can close a listener.
+    pub fn can_close(&self) -> bool {
+        ["close", "close_range", "dup2", "dup3", "shutdown"].contains(&self.name.as_str())
+    }
+
+    /// Whether it is entered here, not left.
+    pub fn is_entry(&self) -> bool {
+        self.phase == SyscallPhase::Enter
+    }
+}
+
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tuple {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::History;
 use super::carry::carry;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Taken};
 use super::file::{HistoryError, RunInfo, Writing};
 use super::listeners::Listeners;
 use super::operation::OpId;
@@ -178,14 +178,17 @@ impl State {
         self.listeners.apply(record);
         // A subscriber that went away wants no more.
         self.subscribers.retain(|subscriber| subscriber.send(record.clone()).is_ok());
-        let kept = match keep {
-            Keep::Everything => true,
+        let taken = match keep {
+            Keep::Everything => Taken::Itself,
             Keep::Evidence => self.evidence.takes(record),
-            Keep::Listeners => false,
+            Keep::Listeners => Taken::Not,
         };
-        if kept {
-            self.records.push(record.clone());
+        match taken {
+            Taken::Not => return,
+            Taken::Itself => {}
+            Taken::With(earlier) => self.records.extend(earlier),
         }
+        self.records.push(record.clone());
     }
 }
 

@@ -78,7 +78,7 @@ fn history() -> History {
     let run = run_info(vec![planned]);
     let netns = run.netns;
     let recorder = Recorder::in_memory(run);
-    let settings = EbpfSettings { causes: false, ..EbpfSettings::default() };
+    let settings = EbpfSettings { causes: true, ..EbpfSettings::default() };
     let scope = Scope::of_run(recorder.clone(), netns);
     let mut observer: Box<dyn Observer> = Box::new(EbpfObserver::start(scope, settings).unwrap());
     let checks = vec![serde_json::to_value(Check::Causality).unwrap()];

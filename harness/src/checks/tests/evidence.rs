@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checks::{PortStays, judge};
-use crate::history::SutChange;
+use crate::history::{SutChange, Syscall, SyscallPhase};
 
 fn stays() -> Check {
     Check::PortStays(PortStays { port: "p".into(), endpoint: endpoint(PORT) })
@@ -97,6 +97,58 @@ fn a_connect_that_contradicts_the_kernel_is_caught() {
     during.at(2000, Source::Ebpf, listen(1, PORT, false));
     assert_eq!(during.judge(&Check::Causality), Verdict::Pass, "a port that closes meanwhile allows both");
     says(&Story::new().judge(&Check::Causality), "unknown", "no connect");
+}
+
+#[test]
+fn a_connect_that_is_refused_while_a_call_opens_or_closes_the_port_is_no_contradiction() {
+    // Thread 9 opens the port at 2000 ms, or closes it at 2100; the client is refused from 2050 to 2051.
+    let refused = |opens: bool, call: Option<(&str, u64, u64)>, tid: u32| {
+        let mut story = connected();
+        if opens {
+            story.at(1900, Source::Ebpf, listen(1, PORT, false));
+        }
+        let mut change = listen(1, PORT, opens);
+        if let Event::SocketState(change) = &mut change {
+            change.process.tid = 9;
+        }
+        story.at(if opens { 2000 } else { 2100 }, Source::Ebpf, change);
+        let start = OpStep::Start {
+            group: "g".into(),
+            client: "echo".into(),
+            target: endpoint(PORT),
+            planned: 1,
+            head: String::new(),
+        };
+        story.step(2, 2050, start);
+        let began = Timestamp(0) + Duration::from_millis(2050);
+        story.step(2, 2051, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+        let (name, entered, left) = call.unwrap_or(("accept4", 2050, 2051));
+        for (phase, at) in [(SyscallPhase::Enter, entered), (SyscallPhase::Exit(0), left)] {
+            let process = Process { tid, ..Process::default() };
+            let (name, argument, address, tuple) = (name.into(), None, None, None);
+            story.at(
+                at,
+                Source::Ebpf,
+                Event::Syscall(Syscall { name, phase, fd: 3, argument, address, tuple, process }),
+            );
+        }
+        story.records.sort_by_key(|record| record.at);
+        story.judge(&Check::Causality)
+    };
+    let contradicts = |verdict: Verdict| says(&verdict, "fail", "was refused while a socket listened");
+    contradicts(refused(true, None, 9));
+    assert_eq!(refused(true, Some(("listen", 1999, 2050)), 9), Verdict::Pass);
+    contradicts(refused(true, Some(("listen", 1999, 2049)), 9));
+    contradicts(refused(true, Some(("listen", 2001, 2050)), 9));
+    contradicts(refused(true, Some(("listen", 1999, 2050)), 8));
+    contradicts(refused(true, Some(("bind", 1999, 2050)), 9));
+
+    contradicts(refused(false, None, 9));
+    assert_eq!(refused(false, Some(("close", 2051, 2101)), 9), Verdict::Pass);
+    assert_eq!(refused(false, Some(("shutdown", 2040, 2095)), 9), Verdict::Pass, "it closes a little later");
+    contradicts(refused(false, Some(("close", 2052, 2101)), 9));
+    contradicts(refused(false, Some(("close", 2040, 2093)), 9));
+    contradicts(refused(false, Some(("close", 2051, 2101)), 8));
 }
 
 #[test]
