@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use super::kernel::{Syscall, TcpState};
 use super::record::{Event, ObserverChange, Record, Source};
 
+/// The calls of so many threads are remembered at the most; then all are forgotten, and a connect beside a closing port is judged by
+/// the stamps alone.
+const THREADS: usize = 1 << 16;
+
 /// System calls only tell people who did what, but for those that open and close a listener: they bound when connects could find
 /// it. When a second witness begins to tell of calls too, the two accounts are compared from then on, and what memory holds is
 /// bounded by the calls of one case.
@@ -19,7 +23,8 @@ pub struct Evidence {
 #[derive(Clone, Debug)]
 struct Closing {
     /// Its entry, and its end where that came before a listener closed; none once they are held.
-    told: Vec<Record>,
+    entry: Option<Record>,
+    end: Option<Record>,
     /// It has closed one.
     closed: bool,
 }
@@ -44,7 +49,7 @@ impl Evidence {
             Event::SocketState(change) if (change.from, change.to) == (TcpState::Listen, TcpState::Close) => {
                 if let Some(call) = self.closing.get_mut(&change.process.tid) {
                     call.closed = true;
-                    return Taken::With(std::mem::take(&mut call.told));
+                    return Taken::With(call.entry.take().into_iter().chain(call.end.take()).collect());
                 }
             }
             _ => {}
@@ -59,7 +64,10 @@ impl Evidence {
         }
         let tid = call.process.tid;
         if call.is_entry() {
-            self.closing.insert(tid, Closing { told: vec![record.clone()], closed: false });
+            if self.closing.len() >= THREADS {
+                self.closing.clear();
+            }
+            self.closing.insert(tid, Closing { entry: Some(record.clone()), end: None, closed: false });
             return Taken::Not;
         }
         match self.closing.get_mut(&tid) {
@@ -68,7 +76,7 @@ impl Evidence {
                 Taken::Itself
             }
             Some(call) => {
-                call.told.push(record.clone());
+                call.end = Some(record.clone());
                 Taken::Not
             }
             None => Taken::Not,
@@ -131,5 +139,9 @@ mod tests {
         // When it has ended.
         let behind = [entry.clone(), end.clone(), by(7, edge(6, 1, false))];
         assert_eq!(takes(&behind), [Taken::Not, Taken::Not, Taken::With(vec![entry, end])]);
+        for tid in 0..=THREADS as u32 {
+            takes(&[called(7, "close", enter, tid)]);
+        }
+        assert_eq!(evidence.closing.len(), 1);
     }
 }

@@ -74,9 +74,10 @@ fn leaks_memory() {
         let pids = [system.server.id(), system.clients[0].id(), system.clients[1].id()];
         let before = pids.map(resident);
         make_connections(&system);
-        // 8 MiB for what the allocator keeps.
-        let room = 8 * 1024;
-        eventually("the memory grows", || resident(pids[0]) >= before[0] + leak);
+        // 8 MiB for what the allocator keeps. Each thread counts up to 64 pages before the process has them, or is rid of them
+        // (Linux before 6.2, mm/memory.c, TASK_RSS_EVENTS_THRESH).
+        let (room, uncounted) = (8 * 1024, 1024);
+        eventually("the memory grows", || resident(pids[0]) + uncounted >= before[0] + leak);
         let after = pids.map(resident);
         assert!(after[0] <= before[0] + leak + room, "{fault:?}: from {before:?} to {after:?} KiB");
         assert!(after[1] <= before[1] + room && after[2] <= before[2] + room, "{fault:?}: the clients' grew too");
