@@ -1,7 +1,8 @@
-//! What `cargo xtask test` has guests do: a boot of each of two kernels, and every command that runs there.
+//! What `cargo xtask test` has guests do: a boot of each of two kernels beside each other, and every command that runs there.
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -46,11 +47,23 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Vm> {
     vm::possible(workspace)?;
     let programs = Programs::build(workspace)?;
     let start = Instant::now();
-    let older = boot(workspace, OLDER, |guest| steps(workspace, &programs, guest))?;
-    let newer = boot(workspace, NEWER, |guest| newer_steps(workspace, &programs, guest))?;
-    let step = machines(&programs)?;
-    let machines = vm::carry_out_one(&step, &older.out.join("machines.log"))?;
-    let bad = older.bad.iter().chain(&newer.bad).chain((!machines.good).then_some(&step.name));
+    let [of_older, of_newer] = [OLDER, NEWER].map(with_scap);
+    let older = Guest::prepare(workspace, &of_older, OLDER)?;
+    let newer = Guest::prepare(workspace, &of_newer, NEWER)?;
+    let older_steps = steps(workspace, &programs, &older)?;
+    let newer_steps = newer_steps(workspace, &programs, &newer)?;
+    // A translated kernel keeps one CPU busy, and the first has the most to do: the others take turns beside it.
+    let (older, (newer, machines)) = thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let newer = boot(&newer, &newer_steps)?;
+            let machines = vm::carry_out_one(&machines(&programs)?, &newer.out.join("machines.log"))?;
+            anyhow::Ok((newer, machines))
+        });
+        let older = boot(&older, &older_steps);
+        let beside = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        anyhow::Ok((older?, beside?))
+    })?;
+    let bad = older.bad.iter().chain(&newer.bad).chain((!machines.good).then_some(&machines.name));
     let bad: Vec<&str> = bad.map(String::as_str).collect();
     let summary = format!("{}; {}; {:.0} s in all", older.summary, newer.summary, start.elapsed().as_secs_f64());
     Ok(if bad.is_empty() {
@@ -69,16 +82,13 @@ struct Tried {
     out: PathBuf,
 }
 
-/// Boots a kernel and carries out the steps that `plan` has for it.
-fn boot(
-    workspace: &Workspace,
-    series: Series,
-    plan: impl FnOnce(&Guest<'_>) -> anyhow::Result<Vec<Step>>,
-) -> anyhow::Result<Tried> {
-    let options = Options { kernels: vec![series], scap: Scap::Always, ..Options::default() };
-    let guest = Guest::prepare(workspace, &options, series)?;
-    let steps = plan(&guest)?;
-    let (ended, outcomes) = guest.run_steps(&steps)?;
+fn with_scap(series: Series) -> Options {
+    Options { kernels: vec![series], scap: Scap::Always, ..Options::default() }
+}
+
+/// Boots a guest and carries out these steps.
+fn boot(guest: &Guest<'_>, steps: &[Step]) -> anyhow::Result<Tried> {
+    let (ended, outcomes) = guest.run_steps(steps)?;
     let is_good = |step: &Step| outcomes.iter().any(|outcome| outcome.good && outcome.name == step.name);
     let mut bad: Vec<_> = steps.iter().filter(|step| !is_good(step)).map(|step| step.name.clone()).collect();
     let good = steps.len() - bad.len();
@@ -156,7 +166,7 @@ fn newer_steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) ->
     let agreement = ["second_witness::together", "second_witness::storm", "two_witnesses_tell_the_same"];
     let skipped = ["--ignored", "--test-threads=1", "--skip", "the_storm"];
     let agreement = Step::new("agreement", 300, &[&[harness.as_str()][..], &agreement, &skipped].concat());
-    Ok(vec![
+    let steps = vec![
         module_tests(programs, module)?,
         foreign(&harness, &tests, module),
         Step::new("load", 60, &load).saying("scap is loaded: API 8.0."),
@@ -167,10 +177,16 @@ fn newer_steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) ->
             .saying("events_that_are_lost_make_it_unknown ... ok")
             .saying("what_a_storm_loses_is_counted_to_the_last_call ... ok"),
         Step::new("unload", 60, &[&xtask, "kmod", "unload"]).saying("is unloaded"),
-    ])
+    ];
+    // Both guests say what they do at the same time.
+    let named = |step: Step| {
+        let name = format!("{NEWER}-{}", step.name);
+        step.named(name)
+    };
+    Ok(steps.into_iter().map(named).collect())
 }
 
-/// Everything that runs in the guest, in this order.
+/// Everything that runs in the older guest, in this order.
 fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyhow::Result<Vec<Step>> {
     let module = guest.module().context("the scap module was not built")?;
     let xtask = workspace.program.display().to_string();

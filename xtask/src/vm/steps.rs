@@ -39,6 +39,11 @@ impl Step {
         Self { name: name.to_owned(), command, folder: "/".into(), environment, says, deadline_s }
     }
 
+    /// Under another name.
+    pub(crate) fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
     /// It is good only when it says this.
     pub(crate) fn saying(mut self, text: &str) -> Self {
         self.says.push(text.to_owned());
@@ -117,7 +122,7 @@ pub(crate) fn carry_out(plan: &Path, out: &Path) -> anyhow::Result<u8> {
     let mut outcomes = File::create(&path).with_context(|| path.display().to_string())?;
     let mut all_good = !steps.is_empty();
     for step in &steps {
-        let log = out.join(&step.name).with_extension("log");
+        let log = out.join(format!("{}.log", step.name));
         let outcome = carry_out_one(step, &log)?;
         all_good &= outcome.good;
         let mut line = serde_json::to_vec(&outcome)?;
@@ -131,7 +136,7 @@ pub(crate) fn carry_out(plan: &Path, out: &Path) -> anyhow::Result<u8> {
 pub(crate) fn carry_out_one(step: &Step, log: &Path) -> anyhow::Result<Outcome> {
     let outcome = outcome(step, log).with_context(|| format!("step {}", step.name))?;
     eprintln!(
-        "vm: {} {:<12} {:>5.1} s  {}",
+        "vm: {} {:<14} {:>5.1} s  {}",
         if outcome.good { "good  " } else { "FAILED" },
         step.name,
         outcome.took_s,
