@@ -3,6 +3,7 @@
 //! These tests need root, as `cargo xtask test` says: they load eBPF programs and make network namespaces.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod all_cases;
 mod bad_input;
 mod crash;
 mod faults;

@@ -69,12 +69,12 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     }
 }
 
-/// `cargo test` of everything. Tests that take long run systems that sleep, so each CPU gets two, unless the user has it otherwise.
+/// `cargo test` of everything. Tests that take long run systems that sleep, so each CPU gets three, unless the user has it otherwise.
 fn tests(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo("test");
     cargo.args(PACKAGES);
     if env::var_os(THREADS).is_none() {
-        cargo.env(THREADS, (2 * thread::available_parallelism().map_or(1, usize::from)).to_string());
+        cargo.env(THREADS, (3 * thread::available_parallelism().map_or(1, usize::from)).to_string());
     }
     cargo
 }
