@@ -89,6 +89,25 @@ fn build_programs(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
+    build_tests(workspace)?;
+    // The tests wait more than they compute: what the VM takes is fetched and built meanwhile.
+    let (status, said) = thread::scope(|scope| {
+        let _fetching = scope.spawn(|| vm::fetch(workspace));
+        here(workspace)
+    })?;
+    let took = start.elapsed().as_secs_f64();
+    eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));
+    let failures: String = said.lines().iter().map(|line| format!("\ntest: {line}")).collect();
+    let code = in_a_vm(workspace, &format!("\ntest: here: {}, {took:.0} s{failures}\n", ended(status)));
+    Ok(match u8::try_from(status.code().unwrap_or(i32::from(FAILED))) {
+        Ok(0) => ExitCode::from(code),
+        Ok(here) => ExitCode::from(here),
+        Err(_) => ExitCode::from(FAILED),
+    })
+}
+
+/// Every test, on this machine.
+fn here(workspace: &Workspace) -> anyhow::Result<(ExitStatus, Failures)> {
     // A child that ends with us, as it did when we became it. All that fails is told at once: a run takes minutes.
     let mut cargo = tests(workspace);
     cargo.arg("--no-fail-fast");
@@ -103,16 +122,14 @@ fn here_and_in_a_vm(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     }
     let status = running.wait().context("cannot wait for cargo")?;
     // What a test left running may hold the pipe for longer than anybody waits.
-    let said = told.recv_timeout(LAST_WORDS).unwrap_or_default();
-    let took = start.elapsed().as_secs_f64();
-    eprintln!("\ntest: here: {}, {took:.0} s; now in a VM (--no-vm leaves that out)", ended(status));
-    let failures: String = said.lines().iter().map(|line| format!("\ntest: {line}")).collect();
-    let code = in_a_vm(workspace, &format!("\ntest: here: {}, {took:.0} s{failures}\n", ended(status)));
-    Ok(match u8::try_from(status.code().unwrap_or(i32::from(FAILED))) {
-        Ok(0) => ExitCode::from(code),
-        Ok(here) => ExitCode::from(here),
-        Err(_) => ExitCode::from(FAILED),
-    })
+    Ok((status, told.recv_timeout(LAST_WORDS).unwrap_or_default()))
+}
+
+fn build_tests(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut build = workspace.cargo("test");
+    let status = build.args(PACKAGES).args(["--tests", "--no-run"]).status().context("cannot start cargo")?;
+    ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
+    Ok(())
 }
 
 /// Carries out the part in the VM, and says `before` and how it ended as the last of all; returns the exit code.
@@ -145,9 +162,7 @@ fn ended(status: ExitStatus) -> String {
 
 /// Every test in a guest.
 fn inside(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
-    let mut build = workspace.cargo("test");
-    let status = build.args(PACKAGES).args(["--tests", "--no-run"]).status().context("cannot start cargo")?;
-    ensure!(status.success(), "the tests do not build: cargo test ended with {status}");
+    build_tests(workspace)?;
     // Tests of a machine without the module are among them; those that need it load it by themselves, or run in `in_a_vm`.
     let defaults = machine::Options { deadline: IN_A_GUEST, scap: machine::Scap::Never, ..machine::Options::default() };
     machine::with_options(workspace, defaults, args, |args| {

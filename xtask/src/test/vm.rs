@@ -30,19 +30,45 @@ pub(super) enum Vm {
     Skipped(String),
 }
 
+/// Why this machine can have no VM.
+fn obstacle(workspace: &Workspace) -> Option<String> {
+    if !is_root() {
+        return Some("not root: a guest reads what only root may read here".to_owned());
+    }
+    if env::consts::ARCH != "x86_64" {
+        return Some(format!("VMs are made for x86_64 only, this is {}", env::consts::ARCH));
+    }
+    vm::emulator(workspace).err().map(|error| format!("{error:#}"))
+}
+
+/// Fetches and builds what [`run`] will need, as far as it is not there yet, behind whatever else wants a CPU.
+///
+/// # Errors
+/// As [`run`], which does again what could not be done.
+pub(super) fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
+    // Of this thread, and of what it starts.
+    rustix::process::setpriority_process(None, 10).context("cannot be nice")?;
+    if obstacle(workspace).is_some() {
+        return Ok(());
+    }
+    for series in [OLDER, NEWER] {
+        let options = with_scap(series);
+        let guest = Guest::prepare(workspace, &options, series)?;
+        if series == OLDER {
+            kmod::events_for(workspace, guest.release())?;
+            kmod::program_for(workspace, "sysdig", guest.release())?;
+        }
+    }
+    Ok(())
+}
+
 /// Boots one kernel for [`steps`], and another for [`newer_steps`].
 ///
 /// # Errors
 /// When a guest does not boot, falls over, or something of it cannot be fetched or built.
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Vm> {
-    if !is_root() {
-        return Ok(Vm::Skipped("not root: a guest reads what only root may read here".to_owned()));
-    }
-    if env::consts::ARCH != "x86_64" {
-        return Ok(Vm::Skipped(format!("VMs are made for x86_64 only, this is {}", env::consts::ARCH)));
-    }
-    if let Err(error) = vm::emulator(workspace) {
-        return Ok(Vm::Skipped(format!("{error:#}")));
+    if let Some(why) = obstacle(workspace) {
+        return Ok(Vm::Skipped(why));
     }
     vm::possible(workspace)?;
     let programs = Programs::build(workspace)?;

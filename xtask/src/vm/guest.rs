@@ -68,6 +68,8 @@ impl<'a> Guest<'a> {
         let emulator = Emulator::of(workspace)?;
         let kernel = Kernel::fetch(workspace, series)?;
         let scap = scap(workspace, options, &kernel)?;
+        // Two guests that boot beside each other would both fetch it.
+        initramfs::busybox(workspace)?;
         Ok(Self { workspace, options, emulator, kernel, scap })
     }
 

@@ -36,8 +36,8 @@ pub(super) fn build(workspace: &Workspace, kernel: &Kernel, job: &Job) -> anyhow
     Ok(archive.finish())
 }
 
-/// A busybox that needs no libraries.
-fn busybox(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+/// A busybox that needs no libraries; fetched where it is not there yet.
+pub(super) fn busybox(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let root = workspace.root.join("target/debian/busybox");
     if !root.is_dir() {
         let unpack = Unpack::into(&root)?;
