@@ -37,8 +37,8 @@ pub struct Case {
     pub title: String,
     /// Where the specification has it.
     pub spec: String,
-    /// Brings the system to where the case begins; not part of what is judged. Where it fails, or an interrupt ends it, the
-    /// case is unknown, and `checks` do not judge it.
+    /// Brings the system to where the case begins; not part of what is judged. Where it fails the case cannot pass, and where an
+    /// interrupt ends it `checks` do not judge the case.
     pub need: Option<Step>,
     /// The workload.
     pub workload: Step,

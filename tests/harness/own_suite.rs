@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portwitness::case::{Case, Context, step};
+use portwitness::case::{Case, Context, Step, step};
 use portwitness::checks::{Check, Conversations, Judgement, ListenersAre, PortWindow, Traffic};
 use portwitness::clients::payload::Payload;
 use portwitness::clients::{ClientContext, echo};
 use portwitness::handlers::Scenario;
 use portwitness::observers::ebpf::EbpfSettings;
 use portwitness::report::Everyone;
-use portwitness::runner::{Campaign, Interrupt, Observation, Settings, run};
+use portwitness::runner::{Campaign, Interrupt, Observation, Ran, Settings, run};
 use portwitness::store::RunDir;
 use portwitness::suite::{Group, Plan};
 use portwitness::sut::Profile;
@@ -46,8 +46,14 @@ where
     }
 }
 
-/// Runs cases in the calling process, which is a test's own.
+/// Runs cases in the calling process, which is a test's own; none breaks off.
 fn judged(cases: Vec<Case>) -> Judgement {
+    let ran = ran(cases, Interrupt::never);
+    assert!(ran.broken_off.is_none(), "{:?}", ran.broken_off);
+    ran.judgement
+}
+
+fn ran(cases: Vec<Case>, interrupt: impl FnOnce() -> Interrupt) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let profile = Profile::parse(Path::new("own"), PROFILE).unwrap();
     let plan = Plan {
@@ -65,15 +71,15 @@ fn judged(cases: Vec<Case>) -> Judgement {
     let place = RunDir::create(folder.path(), "own").unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut nobody = Everyone(Vec::new());
-    let running = run(plan, &profile, settings, &place, Interrupt::never(), &mut nobody);
-    let ran = runtime.block_on(running).unwrap();
-    assert!(ran.broken_off.is_none(), "{:?}", ran.broken_off);
+    // A signal is listened to within the runtime.
+    let ran =
+        runtime.block_on(async { run(plan, &profile, settings, &place, interrupt(), &mut nobody).await }).unwrap();
     let here = std::fs::canonicalize(place.path()).unwrap();
     let left = processes_with("reference-tunnel")
         .into_iter()
         .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&here)));
     assert_eq!(left.count(), 0, "no process of the system is left");
-    ran.judgement
+    ran
 }
 
 async fn one_echo(context: Context, group: &str) {
@@ -173,20 +179,27 @@ fn a_handler_that_crashes_or_hangs_is_a_finding_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_case_that_does_not_begin_where_it_should_is_not_judged_by_its_checks() {
+fn an_interrupt_before_a_case_begins_leaves_its_checks_out() {
     stage::alone(|| {
-        // The server listens elsewhere.
-        let wrong = || {
+        // The server listens elsewhere, so that this fails wherever it is judged.
+        let wrong = |number: &str, need: Option<Step>| {
             let checks = vec![Check::ListenersAre(ListenersAre { endpoints: vec!["127.0.0.1:7002".parse().unwrap()] })];
-            case("1.1", Duration::from_secs(20), checks, |_| async { Ok(()) })
+            let long = Duration::from_secs(20);
+            Case { need, ..case(number, long, checks, |_| async { Ok(()) }) }
         };
         let unmet = step(|_| async { anyhow::bail!("the system is elsewhere") });
-        let unmet = Case { number: "1.2".into(), need: Some(unmet), ..wrong() };
-        let judgement = judged(vec![wrong(), unmet]);
-        let verdicts: Vec<String> = judgement.cases.iter().map(|case| case.verdict.to_string()).collect();
-        assert_eq!([judgement.suites[0].failed, judgement.suites[0].unknown], [1, 1], "{verdicts:?}");
-        assert!(verdicts[1].contains("the system is elsewhere"), "{verdicts:?}");
-        let names: Vec<&str> = judgement.cases[1].checks.iter().map(|check| check.name.as_str()).collect();
+        let interrupted = step(|_| async {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)?;
+            std::future::pending().await
+        });
+        let cases = vec![wrong("1.1", None), wrong("1.2", Some(unmet)), wrong("1.3", Some(interrupted))];
+        let ran = ran(cases, || Interrupt::listen().unwrap());
+        assert!(ran.broken_off.is_some());
+        let verdicts: Vec<String> = ran.judgement.cases.iter().map(|case| case.verdict.to_string()).collect();
+        let suite = &ran.judgement.suites[0];
+        assert_eq!([suite.failed, suite.unknown], [2, 1], "{verdicts:?}");
+        assert!(verdicts[2].contains("interrupted"), "{verdicts:?}");
+        let names: Vec<&str> = ran.judgement.cases[2].checks.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["carried out", "coverage", "causality", "alive"]);
     });
 }
