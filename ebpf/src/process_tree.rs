@@ -90,19 +90,16 @@ pub fn exit_classic(ctx: TracePointContext) -> u32 {
 /// A task was made by the running one.
 #[inline(always)]
 fn forked<C: EbpfContext>(ctx: &C, clone_flags: u64, child: impl Fn() -> Option<u32>) {
-    let (tgid, _) = current();
-    if tracking(tgid).is_none() {
-        return;
-    }
     if clone_flags & CLONE_THREAD != 0 {
         counted(1);
         return;
     }
-    let Some(child) = child() else { return };
-    if counts() && THREADS.insert(child, 1, 0).is_err() {
-        count_drop(Probe::Tracked);
+    let (tgid, _) = current();
+    if tracking(tgid).is_none() {
+        return;
     }
-    if TRACKED.insert(child, TRACK_ALL, 0).is_ok() {
+    let Some(child) = child() else { return };
+    if TRACKED.insert(child, TRACK_ALL, 0).is_ok() && (!counts() || THREADS.insert(child, 1, 0).is_ok()) {
         debug!(ctx, "process {} is tracked, a child of {}", child, tgid);
     } else {
         count_drop(Probe::Tracked);

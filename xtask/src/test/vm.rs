@@ -51,6 +51,7 @@ pub(super) fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
     if obstacle(workspace).is_some() {
         return Ok(());
     }
+    vm::possible(workspace)?;
     for series in [OLDER, NEWER] {
         let options = with_scap(series);
         let guest = Guest::prepare(workspace, &options, series)?;

@@ -16,6 +16,14 @@ fn connected() -> Story {
     story
 }
 
+/// A second client connects at `ms`, and is refused a ms later.
+fn refuse(story: &mut Story, ms: u64) {
+    let (group, client, head) = ("g".into(), "echo".into(), String::new());
+    story.step(2, ms, OpStep::Start { group, client, target: endpoint(PORT), planned: 1, head });
+    let began = Timestamp(0) + Duration::from_millis(ms);
+    story.step(2, ms + 1, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+}
+
 #[test]
 fn a_case_that_was_watched_is_covered() {
     assert_eq!(connected().judge(&Check::Coverage), Verdict::Pass);
@@ -80,16 +88,7 @@ fn a_connect_that_contradicts_the_kernel_is_caught() {
 
     let refused = |ms: u64| {
         let mut story = connected();
-        let start = OpStep::Start {
-            group: "g".into(),
-            client: "echo".into(),
-            target: endpoint(PORT),
-            planned: 1,
-            head: String::new(),
-        };
-        story.step(2, ms, start);
-        let began = Timestamp(0) + Duration::from_millis(ms);
-        story.step(2, ms + 1, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+        refuse(&mut story, ms);
         story
     };
     says(&refused(2000).judge(&Check::Causality), "fail", "was refused while a socket listened");
@@ -112,16 +111,7 @@ fn a_connect_that_is_refused_while_a_call_opens_or_closes_the_port_is_no_contrad
             change.process.tid = 9;
         }
         story.at(if opens { 2000 } else { 2100 }, Source::Ebpf, change);
-        let start = OpStep::Start {
-            group: "g".into(),
-            client: "echo".into(),
-            target: endpoint(PORT),
-            planned: 1,
-            head: String::new(),
-        };
-        story.step(2, 2050, start);
-        let began = Timestamp(0) + Duration::from_millis(2050);
-        story.step(2, 2051, OpStep::Connect { began, outcome: Outcome::Refused, local: None });
+        refuse(&mut story, 2050);
         let (name, entered, left) = call.unwrap_or(("accept4", 2050, 2051));
         for (phase, at) in [(SyscallPhase::Enter, entered), (SyscallPhase::Exit(0), left)] {
             let process = Process { tid, ..Process::default() };
