@@ -1,4 +1,4 @@
-// The two libsinsp that Debian has (0.1.1dev of 2022 in bookworm, 0.23 in sid), as one.
+// The three libsinsp that Debian has (0.1.1dev of 2022 in bookworm, 0.20 in trixie, 0.23 in sid), as one.
 
 #pragma once
 
@@ -47,22 +47,25 @@ inline std::unique_ptr<sinsp_evt_formatter> formatter(sinsp& inspector, const st
 #endif
 }
 
+// A parameter's bytes are members until 0.20, and behind functions in 0.23: what does not fit is no candidate.
 template <class Param>
-const char* bytes_of(const Param& param) {
-#if SINSP_2022
-    return param.m_val;
-#else
+auto bytes_of(const Param& param, int) -> decltype(param.data()) {
     return param.data();
-#endif
 }
 
 template <class Param>
-size_t length_of(const Param& param) {
-#if SINSP_2022
-    return param.m_len;
-#else
+auto bytes_of(const Param& param, long) -> decltype(param.m_val) {
+    return param.m_val;
+}
+
+template <class Param>
+auto length_of(const Param& param, int) -> decltype(static_cast<size_t>(param.len())) {
     return param.len();
-#endif
+}
+
+template <class Param>
+auto length_of(const Param& param, long) -> decltype(static_cast<size_t>(param.m_len)) {
+    return param.m_len;
 }
 
 // Events that the newer library uses to learn about the machine and does not show.

@@ -164,10 +164,10 @@ std::string described(sinsp_evt& event, const std::vector<Field>& wanted) {
         const char* shown = event.get_param_as_str(at, &resolved);
         json.begin('{').key("name").string(event.get_param_name(at));
         json.key("type").string(type).key("value");
-        value(json, type, bytes_of(*param), length_of(*param));
+        value(json, type, bytes_of(*param, 0), length_of(*param, 0));
         text(json, "text", shown);
         text(json, "resolved", resolved);
-        json.key("raw").hex(bytes_of(*param), length_of(*param));
+        json.key("raw").hex(bytes_of(*param, 0), length_of(*param, 0));
         json.end('}');
     }
     json.end(']');
@@ -207,8 +207,8 @@ int64_t fence_of(sinsp_evt& event) {
     }
     for (uint32_t at = 0; at < event.get_num_params(); at++) {
         const auto* param = event.get_param(at);
-        if (length_of(*param) == 8) {
-            const auto value = params::load<int64_t>(bytes_of(*param));
+        if (length_of(*param, 0) == 8) {
+            const auto value = params::load<int64_t>(bytes_of(*param, 0));
             if (value >= FENCES && value <= OWN_FENCE) {
                 return value;
             }

@@ -12,7 +12,7 @@ use portwitness::observers::sinsp::{SinspObserver, SinspSettings};
 use portwitness::observers::{Observer, ObserverError};
 use portwitness::sut::profile::{CaptureSpec, StopSignal};
 use portwitness::sut::{Profile, ProfileError, guardian};
-use portwitness_kmod::{Protocol, Scap, Status};
+use portwitness_kmod::{Scap, Status, Versions};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -49,14 +49,14 @@ impl Stage {
 
     /// The same, beginning now.
     pub(crate) fn capture(&self, recorder: &Recorder, filter: &str) -> Result<SinspObserver, ObserverError> {
-        let api = if self.spec.module { Some(api_of(Scap::default().status())?) } else { None };
+        let driver = if self.spec.module { Some(interface_of(Scap::default().status())?) } else { None };
         let settings = SinspSettings {
             command: self.command.clone(),
             filter: filter.into(),
             sentinels: self.spec.sentinels.clone(),
             format: self.spec.format,
             schema: schema(self.spec.format).into(),
-            api,
+            driver,
             environment: Self::environment().into(),
             folder: std::env::temp_dir(),
             ready_within: Duration::from_millis(self.spec.ready_deadline_ms),
@@ -148,7 +148,7 @@ impl Drop for Place {
 }
 
 /// The interface of the module that is loaded.
-fn api_of(status: Status) -> Result<String, ObserverError> {
+fn interface_of(status: Status) -> Result<Versions, ObserverError> {
     let lacking = |lacks: String, way_out: &str| ObserverError::Lacking {
         observer: "sinsp".into(),
         lacks,
@@ -166,17 +166,9 @@ fn api_of(status: Status) -> Result<String, ObserverError> {
         )),
         Status::Loaded { versions: Ok(versions), version, .. } if !versions.is_known() => Err(lacking(
             format!("the scap module {version} speaks {versions}, which is not known"),
-            "unload it, and load one of a known version: `cargo xtask kmod load --driver bookworm` or `--driver sid`",
+            "unload it, and load one of a known version: `cargo xtask kmod load --driver bookworm`, `--driver trixie` or `--driver sid`",
         )),
-        Status::Loaded { versions: Ok(versions), version, .. }
-            if versions.protocol() == Some(Protocol::CallsInPairs) =>
-        {
-            Err(lacking(
-                format!("what events the scap module {version} ({versions}) gives is not known to this suite"),
-                "unload it, and load another: `cargo xtask kmod load --driver sid`",
-            ))
-        }
-        Status::Loaded { versions: Ok(versions), .. } => Ok(versions.api.to_string()),
+        Status::Loaded { versions: Ok(versions), .. } => Ok(versions),
     }
 }
 
@@ -200,7 +192,7 @@ fn signal(signal: StopSignal) -> Signal {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use portwitness_kmod::{Version, Versions};
+    use portwitness_kmod::Version;
 
     use super::*;
 
@@ -215,8 +207,10 @@ mod tests {
 
     #[test]
     fn a_known_interface_is_told() {
-        assert_eq!(api_of(speaking(1, 1)).unwrap(), "1.0.4");
-        assert_eq!(api_of(speaking(8, 4)).unwrap(), "8.0.4");
+        for (api, schema) in [(1, 1), (8, 3), (8, 4)] {
+            let told = interface_of(speaking(api, schema)).unwrap();
+            assert_eq!((told.api.major, told.schema.major), (api, schema));
+        }
     }
 
     #[test]
@@ -229,8 +223,6 @@ mod tests {
                 "kmod load --driver bookworm",
             ),
             (speaking(11, 4), "speaks API 11.0.4", "--driver sid"),
-            // Its rings can be read, but the suite knows nothing of its events.
-            (speaking(8, 3), "(API 8.0.4, schema 3.0.4) gives is not known to this suite", "--driver sid"),
             // A known interface with events that are not.
             (speaking(8, 5), "speaks API 8.0.4, schema 5.0.4, which is not known", "--driver sid"),
             (
@@ -239,7 +231,7 @@ mod tests {
                 "is /dev/scap0 there",
             ),
         ] {
-            let error = api_of(status).unwrap_err().to_string();
+            let error = interface_of(status).unwrap_err().to_string();
             assert!(error.contains(lacks) && error.contains(way_out), "{error}");
         }
     }

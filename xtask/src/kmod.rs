@@ -20,6 +20,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 pub(crate) use driver::Driver;
+pub(crate) use events::program as events_for;
 pub(crate) use module::module_for;
 
 const USAGE: &str = "usage: cargo xtask kmod <command>
@@ -50,6 +51,10 @@ struct Options {
 /// Runs `<command> [options]`.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     let words: Option<Vec<&str>> = args.iter().map(|arg| arg.to_str()).collect();
+    if words.iter().flatten().any(|word| matches!(*word, "-h" | "--help")) {
+        println!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let (command, options) = match words.as_deref().and_then(<[&str]>::split_first) {
         Some((command, rest)) => match parse(rest) {
             Ok(options) => (*command, options),
@@ -73,7 +78,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
             eprintln!("kmod: scap {}", if unloaded { "is unloaded" } else { "was not loaded" });
         }
         "status" if nothing => println!("{}", told(&Scap::default().status())),
-        "help" | "-h" | "--help" => println!("{USAGE}"),
+        "help" => println!("{USAGE}"),
         _ => return Ok(crate::usage(USAGE)),
     }
     Ok(ExitCode::SUCCESS)
@@ -122,31 +127,31 @@ fn build(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
 }
 
 fn events(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
-    let debian = match (&options.driver, options.kernel) {
-        (Some(Driver::Debian(name)), _) => name,
-        (Some(Driver::Folder(_)), _) => bail!("libsinsp comes from Debian: say --driver bookworm or sid"),
-        (_, Some(series)) => return events_for(workspace, &Kernel::fetch(workspace, series)?.release),
-        (_, None) => return events_for(workspace, &running()?),
-    };
-    events::program(workspace, debian)
+    if let Some(Driver::Folder(_)) = options.driver {
+        bail!("libsinsp comes from Debian: say --driver bookworm, trixie or sid");
+    }
+    events_for(workspace, library(workspace, options)?)
 }
 
 fn example(workspace: &Workspace, options: &Options) -> anyhow::Result<PathBuf> {
-    let (debian, checkout) = match (&options.driver, options.kernel) {
-        (Some(Driver::Debian(name)), _) => (*name, None),
-        (driver, kernel) => {
-            let release = match kernel {
-                Some(series) => Kernel::fetch(workspace, series)?.release,
-                None => running()?,
-            };
-            let folder = match driver {
-                Some(Driver::Folder(folder)) => Some(folder.as_path()),
-                _ => None,
-            };
-            (driver::fitting(series_of(&release).unwrap_or_default()), folder)
-        }
+    let checkout = match &options.driver {
+        Some(Driver::Folder(folder)) => Some(folder.as_path()),
+        _ => None,
     };
-    example::program(workspace, debian, checkout)
+    example::program(workspace, library(workspace, options)?, checkout)
+}
+
+/// The Debian release whose libsinsp is meant.
+fn library(workspace: &Workspace, options: &Options) -> anyhow::Result<&'static str> {
+    let driver = options.driver.as_ref().unwrap_or(&Driver::Fitting);
+    if let Driver::Debian(name) = driver {
+        return Ok(name);
+    }
+    let release = match options.kernel {
+        Some(series) => Kernel::fetch(workspace, series)?.release,
+        None => running()?,
+    };
+    Ok(driver.library(&release))
 }
 
 /// A driver that does not build has other drivers and other compilers as ways out.
@@ -167,17 +172,12 @@ fn way_out(error: &BuildError) -> Option<&'static str> {
     }
 }
 
-/// sinsp-events for the module that fits a kernel of this release.
-pub(crate) fn events_for(workspace: &Workspace, release: &str) -> anyhow::Result<PathBuf> {
-    events::program(workspace, driver::fitting(series_of(release).unwrap_or_default()))
-}
-
-/// The program that a profile of the suite sinsp runs, for the module that fits a kernel of this release.
-pub(crate) fn program_for(workspace: &Workspace, sut: &str, release: &str) -> anyhow::Result<PathBuf> {
+/// The program that a profile of the suite sinsp runs, on the libsinsp of this Debian release ([`Driver::library`]).
+pub(crate) fn program_for(workspace: &Workspace, sut: &str, debian: &str) -> anyhow::Result<PathBuf> {
     match sut {
         "sysdig" => sysdig::program(workspace),
-        "sinsp-example" => example::program(workspace, driver::fitting(series_of(release).unwrap_or_default()), None),
-        _ => events_for(workspace, release),
+        "sinsp-example" => example::program(workspace, debian, None),
+        _ => events_for(workspace, debian),
     }
 }
 

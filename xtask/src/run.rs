@@ -44,7 +44,8 @@ fn programs(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<()> {
         return Ok(());
     }
     for series in options.kernels {
-        kmod::program_for(workspace, sut(rest), &Kernel::fetch(workspace, series)?.release)?;
+        let library = options.driver.library(&Kernel::fetch(workspace, series)?.release);
+        kmod::program_for(workspace, sut(rest), library)?;
     }
     Ok(())
 }

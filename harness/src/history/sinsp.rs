@@ -87,6 +87,9 @@ pub struct Capture {
     /// The interface of the driver, as the driver says: `1.0.0`, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// The version of its events: `4.1.0`, say; not in histories of before there was a driver whose API told too little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The version of the library, where the program tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,

@@ -42,7 +42,7 @@ pub struct SinspSettings {
     /// The schema of its events, as JSON.
     pub schema: String,
     /// The interface of the driver, where the program does not tell it.
-    pub api: Option<String>,
+    pub driver: Option<portwitness_kmod::Versions>,
     /// Environment variables beside the inherited ones.
     pub environment: Vec<(String, String)>,
     /// Where it works.
@@ -150,8 +150,8 @@ impl SinspObserver {
     }
 
     fn capture(&self, command: Vec<String>, versions: Versions) -> Capture {
-        let api = versions.api.or_else(|| self.settings.api.clone());
-        let unknown = versions.unknown.or_else(|| match (&api, self.settings.format) {
+        let driver = versions.driver.or(self.settings.driver);
+        let unknown = versions.unknown.or_else(|| match (driver, self.settings.format) {
             // Our own program has to tell it.
             (_, SinspFormat::SinspEvents) if versions.library.is_none() => {
                 Some("it told nothing of its versions before its first event".into())
@@ -161,7 +161,8 @@ impl SinspObserver {
         });
         let (filter, format) = (self.settings.filter.clone(), self.settings.format);
         let pid = self.child.id();
-        Capture { command, pid, format, filter, api, library: versions.library, unknown }
+        let (api, schema) = driver.map(|driver| (driver.api.to_string(), driver.schema.to_string())).unzip();
+        Capture { command, pid, format, filter, api, schema, library: versions.library, unknown }
     }
 
     /// Provokes sentinels until one comes back.

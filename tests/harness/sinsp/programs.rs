@@ -7,6 +7,7 @@ use portwitness::clock::RealtimeOffset;
 use portwitness::history::{Event, Record, Recorder, RunInfo, SinspFormat, SinspSaid};
 use portwitness::observers::sinsp::{SinspObserver, SinspSettings};
 use portwitness::observers::{Observer, ObserverError};
+use portwitness_kmod::Versions;
 use rustix::process::Signal;
 
 use super::recorded::SCHEMA;
@@ -36,7 +37,7 @@ fn settings(command: &[&str]) -> SinspSettings {
         sentinels: None,
         format: SinspFormat::SinspEvents,
         schema: SCHEMA.into(),
-        api: None,
+        driver: None,
         environment: Vec::new(),
         folder: std::env::temp_dir(),
         ready_within: Duration::from_secs(5),
@@ -177,7 +178,7 @@ fn a_program_that_tells_losses_at_its_end_begins_again() {
     let sysdig = SinspSettings {
         format: SinspFormat::Sysdig,
         schema: include_str!("../../sinsp/schema/sysdig.json").into(),
-        api: Some("1.0.0".into()),
+        driver: Some(Versions { api: "1.0.0".parse().unwrap(), schema: "1.0.0".parse().unwrap() }),
         ..settings(&["sh", "-c", &script])
     };
     let mut observer = SinspObserver::start(&recorder, sysdig).unwrap();

@@ -33,7 +33,7 @@ pub(super) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     for &series in &options.kernels {
         let guest = Guest::prepare(workspace, &options, series)?;
         let module = guest.module().context("the scap module was not built")?;
-        let events = kmod::events_for(workspace, guest.release())?.display().to_string();
+        let events = kmod::events_for(workspace, guest.library())?.display().to_string();
         let load = vm::load(workspace, module);
         let mut measure = vec![bench.as_str(), "run", "scap", "--part", "/out/part.md"];
         measure.extend(quick.then_some("--quick"));

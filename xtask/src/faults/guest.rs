@@ -36,7 +36,7 @@ pub(super) fn run(
         ..Options::default()
     };
     let guest = Guest::prepare(workspace, &options, arguments.kernel.unwrap_or(KERNEL))?;
-    kmod::events_for(workspace, guest.release())?;
+    kmod::events_for(workspace, guest.library())?;
     let program = [workspace.program.as_path(), Path::new("faults")].map(|word| word.display().to_string());
     let inside = ["--run-only", "--jobs", "1", "--runs", "/out", "--suites"].map(str::to_owned);
     let ended = guest.run(&[&program[..], &asked(arguments), &inside, &[suites.display().to_string()]].concat())?;

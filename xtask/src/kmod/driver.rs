@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use portwitness_kmod::Source;
 
-use crate::debian::{Apt, Unpack, release, remembered};
+use crate::debian::{Apt, Unpack, release, remembered, series_of};
 use crate::workspace::Workspace;
 
 /// Which source the module is built from.
@@ -33,6 +33,15 @@ impl Driver {
         })
     }
 
+    /// The Debian release whose libsinsp reads this driver's events in the kernel `release`; of a folder, nobody knows, so
+    /// that which fits the kernel is tried.
+    pub(crate) fn library(&self, release: &str) -> &'static str {
+        match self {
+            Self::Debian(name) => name,
+            Self::Fitting | Self::Folder(_) => fitting(series_of(release).unwrap_or_default()),
+        }
+    }
+
     /// The source for a kernel of `series`, and a name for what is built from it; none for a folder, which may change.
     pub(super) fn source(&self, workspace: &Workspace, series: (u32, u32)) -> anyhow::Result<(Source, Option<String>)> {
         let name = match self {
@@ -58,8 +67,8 @@ impl Driver {
     }
 }
 
-/// The Debian release whose driver and whose libsinsp are taken for a kernel of `series`.
-pub(super) fn fitting(series: (u32, u32)) -> &'static str {
+/// The Debian release whose driver, and whose libsinsp, is taken for a kernel of `series` where nothing else is asked for.
+fn fitting(series: (u32, u32)) -> &'static str {
     if series < TOO_NEW { "bookworm" } else { "sid" }
 }
 
@@ -74,4 +83,21 @@ fn source_folder(dir: &Path) -> anyhow::Result<PathBuf> {
         found.len()
     );
     Ok(found.remove(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_of_the_release_of_the_driver() {
+        for (driver, kernel, library) in [
+            (Driver::Fitting, "6.1.0-56-amd64", "bookworm"),
+            (Driver::Fitting, "6.12.95+deb12-amd64", "sid"),
+            (Driver::Debian("trixie"), "6.1.0-56-amd64", "trixie"),
+            (Driver::Folder("/checkout".into()), "7.3.4+deb13-amd64", "sid"),
+        ] {
+            assert_eq!(driver.library(kernel), library, "{driver:?} on {kernel}");
+        }
+    }
 }

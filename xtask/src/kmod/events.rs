@@ -10,8 +10,8 @@ use crate::workspace::Workspace;
 
 const SOURCES: [&str; 4] = ["json.h", "library.h", "main.cc", "params.h"];
 
-/// The program as it is run, from the last build when nothing has changed.
-pub(super) fn program(workspace: &Workspace, debian: &str) -> anyhow::Result<PathBuf> {
+/// The program as it is run, on the libsinsp of this Debian release; from the last build when nothing has changed.
+pub(crate) fn program(workspace: &Workspace, debian: &str) -> anyhow::Result<PathBuf> {
     let _alone = workspace.lock("kmod-events")?;
     let library = Library::fetch(workspace, debian)?;
     let sources = read(&workspace.root.join("kmod/sinsp-events"))?;

@@ -59,7 +59,10 @@ fn fetched(workspace: &Workspace, debian: &str, version: &str) -> anyhow::Result
     let archives = Apt::of_sources(workspace, release(debian)?)
         .and_then(|apt| apt.source(&format!("falcosecurity-libs={version}")))
         .map_err(|error| {
-            anyhow!("{error:#}another way: cargo xtask kmod example --scap-src DIR, a checkout of falcosecurity/libs of that version")
+            anyhow!(
+                "{error:#}other ways: the source of another release (--driver trixie), which reads the module of that release's \
+                 driver; cargo xtask kmod example --scap-src DIR, a checkout of falcosecurity/libs of version {version}"
+            )
         })?;
     let original = archives.iter().find(|path| path.to_string_lossy().contains(".orig.tar."));
     let original = original.with_context(|| format!("the source of {version} has no .orig.tar"))?;

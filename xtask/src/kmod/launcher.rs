@@ -30,6 +30,7 @@ pub(super) fn fitting_the_module(program: &str, command: &str) -> String {
         r#"#!/bin/sh
 case "$(cat /sys/module/scap/version 2>/dev/null)" in
 0.1.*) release=bookworm ;;
+0.20.*) release=trixie ;;
 *) release=sid ;;
 esac
 program="$(dirname "$0")/$release/{program}"

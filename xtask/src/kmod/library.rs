@@ -11,8 +11,12 @@ use crate::debian::{Apt, Unpack, release, remembered};
 use crate::setup::logged;
 use crate::workspace::Workspace;
 
-/// The library, and what its headers include; the compiler.
-const PACKAGES: [&str; 5] = ["g++", "libcurl4-openssl-dev", "libfalcosecurity0-dev", "libjsoncpp-dev", "libtbb-dev"];
+/// The library, and what the headers of one release or another include; the compiler.
+const PACKAGES: [&str; 6] =
+    ["g++", "libcurl4-openssl-dev", "libfalcosecurity0-dev", "libjsoncpp-dev", "libtbb-dev", "uthash-dev"];
+
+/// Which packages were unpacked, in the root.
+const FETCHED: &str = "work/packages";
 
 /// Where the releases have libsinsp's headers; a folder that is not there does no harm.
 const INCLUDES: [&str; 8] = [
@@ -43,15 +47,21 @@ impl Library {
             versions.into_iter().next().with_context(|| format!("Debian {debian} has no libfalcosecurity0-dev"))
         })?;
         let root = place.join(version.replace(['/', ':', '~'], "_"));
+        let packages = PACKAGES.map(str::to_owned);
+        // Of an earlier version of this, which fetched others.
+        if root.is_dir() && fs::read_to_string(root.join(FETCHED)).ok() != Some(packages.join(" ")) {
+            fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
+        }
         if !root.is_dir() {
             eprintln!("kmod: fetching libsinsp {version} and a compiler from Debian {debian}");
             let unpack = Unpack::into(&root)?;
-            let packages = PACKAGES.map(str::to_owned);
             unpack.add(&Apt::of(workspace, release(debian)?)?.download_with_dependencies(&packages)?)?;
             for folder in ["dev", "proc", "tmp", "work"] {
                 let folder = unpack.dir().join(folder);
                 fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
             }
+            let fetched = unpack.dir().join(FETCHED);
+            fs::write(&fetched, packages.join(" ")).with_context(|| fetched.display().to_string())?;
             unpack.finish()?;
         }
         Ok(Self { version, place, root })

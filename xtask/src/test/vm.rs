@@ -56,8 +56,8 @@ pub(super) fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
         let options = with_scap(series);
         let guest = Guest::prepare(workspace, &options, series)?;
         if series == OLDER {
-            kmod::events_for(workspace, guest.release())?;
-            kmod::program_for(workspace, "sysdig", guest.release())?;
+            kmod::events_for(workspace, guest.library())?;
+            kmod::program_for(workspace, "sysdig", guest.library())?;
         }
     }
     Ok(())
@@ -217,8 +217,8 @@ fn newer_steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) ->
 fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyhow::Result<Vec<Step>> {
     let module = guest.module().context("the scap module was not built")?;
     let xtask = workspace.program.display().to_string();
-    let events = kmod::events_for(workspace, guest.release())?.display().to_string();
-    kmod::program_for(workspace, "sysdig", guest.release())?;
+    let events = kmod::events_for(workspace, guest.library())?.display().to_string();
+    kmod::program_for(workspace, "sysdig", guest.library())?;
     let harness = programs.test("harness")?;
     let suites = workspace.target_dir.join("debug/suites").display().to_string();
     let load = vm::load(workspace, module);

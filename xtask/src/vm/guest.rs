@@ -83,6 +83,11 @@ impl<'a> Guest<'a> {
         self.scap.as_deref()
     }
 
+    /// The Debian release whose libsinsp reads the module's events.
+    pub(crate) fn library(&self) -> &'static str {
+        self.options.driver.library(self.release())
+    }
+
     /// Boots, runs `command` with the scap module loaded, and waits for the end.
     pub(crate) fn run(&self, command: &[String]) -> anyhow::Result<Ended> {
         let mut job = Job::new(command, &env::current_dir()?, env::vars());

@@ -61,7 +61,7 @@ fn steps(workspace: &Workspace, programs: &Programs, guest: &Guest<'_>) -> anyho
         .collect();
     if let Some(module) = guest.module() {
         let xtask = workspace.program.display().to_string();
-        let events = kmod::events_for(workspace, guest.release())?.display().to_string();
+        let events = kmod::events_for(workspace, guest.library())?.display().to_string();
         let load = load(workspace, module);
         steps.push(module_tests(programs, module)?);
         steps.push(Step::new("load", DEADLINE, &load.iter().map(String::as_str).collect::<Vec<_>>()));

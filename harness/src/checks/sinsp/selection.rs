@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::Generation;
 use super::event::{Seen, title};
 use super::story::{capture, statements, stream};
 use super::watched::{losses, watched};
@@ -23,9 +24,9 @@ impl Selection {
             return Verdict::unknown(reason);
         }
         let Some(capture) = capture(slice) else { return Verdict::unknown("no events were being captured") };
-        let wanted = match super::calls::Generation::of(capture.api.as_deref().unwrap_or_default()) {
-            Some(super::calls::Generation::EnterAndExit) => &self.both,
-            Some(super::calls::Generation::ExitOnly) => &self.exits,
+        let wanted = match Generation::of(capture) {
+            Some(Generation::EnterAndExit | Generation::Overlapping) => &self.both,
+            Some(Generation::ExitOnly) => &self.exits,
             None => return Verdict::unknown("which events the driver gives is not known"),
         };
         if statements(slice).is_empty() {

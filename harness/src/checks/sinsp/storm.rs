@@ -33,7 +33,7 @@ pub struct Storm {
 impl Storm {
     pub(super) fn judge(&self, slice: &Slice<'_>) -> Verdict {
         let Some(capture) = capture(slice) else { return Verdict::unknown("no events were being captured") };
-        let Some(generation) = Generation::of(capture.api.as_deref().unwrap_or_default()) else {
+        let Some(generation) = Generation::of(capture) else {
             return Verdict::unknown("which events the driver gives is not known");
         };
         let times: u64 = statements(slice).iter().filter_map(|statement| statement.with.times).sum();
@@ -47,7 +47,7 @@ impl Storm {
         if fenced != Some(true) {
             return Verdict::unknown("no fence closed the case: events may be missing");
         }
-        let each = if generation == Generation::EnterAndExit { 2 } else { 1 };
+        let each = if generation == Generation::ExitOnly { 1 } else { 2 };
         let wanted = times * self.calls.len() as u64 * each;
         let seen = match self.overflows {
             // They are too many to be printed: what the library read is counted, whoever caused it.

@@ -6,6 +6,8 @@ use super::calls::{Expected, Generation, WATCHED, expected};
 use super::event::{Seen, title};
 use super::params::told;
 use super::watched::losses;
+use portwitness_kmod::Versions;
+
 use crate::checks::Slice;
 use crate::history::{BEGINS, Capture, Event, SinspSaid, Statement};
 
@@ -42,9 +44,13 @@ impl<'a> Story<'a> {
         if let Some(unknown) = &capture.unknown {
             return Err(format!("what the program prints cannot be judged: {unknown}"));
         }
-        let api = capture.api.as_deref().unwrap_or_default();
-        let generation = Generation::of(api)
-            .ok_or_else(|| format!("which events a driver of API {api} gives is not known; known are 1 and 8 to 10"))?;
+        let generation = Generation::of(capture).ok_or_else(|| {
+            let (api, schema) = [&capture.api, &capture.schema].map(|of| of.as_deref().unwrap_or("?")).into();
+            format!(
+                "which events a driver of API {api}, schema {schema} gives is not known; known are {}",
+                Versions::known()
+            )
+        })?;
         let statements = statements(slice);
         if statements.is_empty() {
             return Err("the traffic program stated nothing".into());

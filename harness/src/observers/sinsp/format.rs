@@ -17,7 +17,7 @@ const FORM: u64 = 2;
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     /// Of our own program: what it and the driver are.
-    Start { api: Option<String>, library: Option<String>, unknown: Option<String> },
+    Start { driver: Option<Versions>, library: Option<String>, unknown: Option<String> },
     /// An event; when it happened, in ns of CLOCK_REALTIME.
     Event { value: Value, realtime: Option<u64> },
     /// A sentinel.
@@ -86,8 +86,8 @@ fn own(value: Value) -> Line {
     match value.get("type").and_then(Value::as_str) {
         Some("event") => Line::Event { realtime: number(&value, "ts"), value },
         Some("start") => {
-            let api = text(&value, "api");
-            let unknown = match (number(&value, "form"), versions(&value)) {
+            let driver = versions(&value);
+            let unknown = match (number(&value, "form"), driver) {
                 (Some(FORM), Some(versions)) if versions.is_known() => None,
                 (Some(FORM), None) => Some("the program does not tell the driver's interface".to_owned()),
                 (Some(FORM), Some(versions)) => {
@@ -100,7 +100,7 @@ fn own(value: Value) -> Line {
                     ))
                 }
             };
-            Line::Start { api, library: text(&value, "library"), unknown }
+            Line::Start { driver, library: text(&value, "library"), unknown }
         }
         Some("fence") => match (number(&value, "number"), number(&value, "cpu")) {
             (Some(number_of), Some(cpu)) => {
@@ -141,14 +141,17 @@ fn flat(value: Value) -> Line {
 
 #[cfg(test)]
 mod tests {
+    use portwitness_kmod::Version;
+
     use super::*;
 
     #[test]
     fn lines_of_our_own_program() {
         let parse = |text: &str| super::parse(SinspFormat::SinspEvents, text.as_bytes());
         let start = r#"{"type":"start","form":2,"library":"0.23.2-6","api":"8.0.4","schema":"4.1.0","pid":7}"#;
-        let (api, library) = (Some("8.0.4".into()), Some("0.23.2-6".into()));
-        assert_eq!(parse(start), Line::Start { api, library, unknown: None });
+        let version = |major, minor, patch| Version { major, minor, patch };
+        let driver = Some(Versions { api: version(8, 0, 4), schema: version(4, 1, 0) });
+        assert_eq!(parse(start), Line::Start { driver, library: Some("0.23.2-6".into()), unknown: None });
         let newer = parse(&start.replace("8.0.4", "99.0.0"));
         assert!(
             matches!(newer, Line::Start { unknown: Some(why), .. } if why.contains("API 99.0.0, schema 4.1.0; known are API 1 "))

@@ -42,7 +42,7 @@ pub(super) struct Seen {
 /// As a start line tells them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Versions {
-    pub(super) api: Option<String>,
+    pub(super) driver: Option<portwitness_kmod::Versions>,
     pub(super) library: Option<String>,
     pub(super) unknown: Option<String>,
 }
@@ -160,8 +160,8 @@ fn take(line: RawLine, recorder: &Recorder, translator: &Translator, progress: &
     }
     let parsed = format::parse(translator.format, &line.kept);
     let versions = match &parsed {
-        Line::Start { api, library, unknown } => {
-            Some(Versions { api: api.clone(), library: library.clone(), unknown: unknown.clone() })
+        Line::Start { driver, library, unknown } => {
+            Some(Versions { driver: *driver, library: library.clone(), unknown: unknown.clone() })
         }
         _ => None,
     };

@@ -26,14 +26,16 @@ fn capture() -> impl Strategy<Value = Capture> {
     let format = prop::sample::select(vec![SinspFormat::SinspEvents, SinspFormat::Sysdig, SinspFormat::SinspExample]);
     let api =
         prop::sample::select(vec![None, Some("1.0.0".to_owned()), Some("8.0.4".to_owned()), Some("99".to_owned())]);
+    let schema = prop::sample::select(vec![None, Some("1.0.0".to_owned()), Some("3.5.0".to_owned())]);
     let command = prop::collection::vec(text(), 0..3);
-    (command, any::<u32>(), format, text(), api, prop::option::of(text()), prop::option::of(text())).prop_map(
-        |(command, pid, format, filter, api, library, unknown)| Capture {
+    (command, any::<u32>(), format, text(), api, schema, prop::option::of(text()), prop::option::of(text())).prop_map(
+        |(command, pid, format, filter, api, schema, library, unknown)| Capture {
             command,
             pid,
             format,
             filter,
             api,
+            schema,
             library,
             unknown,
         },
