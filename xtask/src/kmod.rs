@@ -31,9 +31,9 @@ const USAGE: &str = "usage: cargo xtask kmod <command>
   status              whether it is loaded, by whom, and its versions
   events [options]    build sinsp-events, which prints what libsinsp makes of the module's events as JSON, and print its path
   example [options]   build sinsp-example, the example program of falcosecurity/libs, and print its path
-  sysdig              fetch sysdig of Debian 12, which prints as JSON with -j, and print its path
+  sysdig [options]    fetch sysdig, which prints as JSON with -j, and print its path
 
-  --kernel SERIES     (build, events, example) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
+  --kernel SERIES     (build, events, example, sysdig) for a kernel of Debian: 5.10, 6.1, 6.12, ... or newest (default: the running one)
   --headers DIR       (build) for these headers, installed or unpacked
   --scap-src DIR      from this driver: a folder with its main.c, or a checkout of falcosecurity/libs; (example) from that
                       checkout instead of the source of Debian's package
@@ -72,7 +72,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
         "example" if options.module.is_none() && options.headers.is_none() => {
             println!("{}", example(workspace, &options)?.display());
         }
-        "sysdig" if nothing => println!("{}", sysdig::program(workspace)?.display()),
+        "sysdig" if options.module.is_none() && options.headers.is_none() => {
+            println!("{}", sysdig::program(workspace, library(workspace, &options)?)?.display());
+        }
         "unload" if nothing => {
             let unloaded = Scap::default().unload()?;
             eprintln!("kmod: scap {}", if unloaded { "is unloaded" } else { "was not loaded" });
@@ -175,7 +177,7 @@ fn way_out(error: &BuildError) -> Option<&'static str> {
 /// The program that a profile of the suite sinsp runs, on the libsinsp of this Debian release ([`Driver::library`]).
 pub(crate) fn program_for(workspace: &Workspace, sut: &str, debian: &str) -> anyhow::Result<PathBuf> {
     match sut {
-        "sysdig" => sysdig::program(workspace),
+        "sysdig" => sysdig::program(workspace, debian),
         "sinsp-example" => example::program(workspace, debian, None),
         _ => events_for(workspace, debian),
     }

@@ -15,9 +15,9 @@ const ROUNDS: u64 = 50;
 /// Runs at a time: most of a run is waiting.
 const AT_ONCE: usize = 5;
 
-/// A run is killed within this time, which three cases take; every fourth one while it is being set up.
-const WITHIN: Duration = Duration::from_millis(3000);
-const SET_UP_WITHIN: Duration = Duration::from_millis(150);
+/// A run is killed within the time that an undisturbed one takes here; every fourth one while it is being set up, in this part
+/// of that time.
+const SET_UP: f64 = 0.05;
 
 /// Another seed than the clock's, to have the same rounds again.
 const SEED: &str = "PORTWITNESS_KILLS_SEED";
@@ -25,7 +25,8 @@ const SEED: &str = "PORTWITNESS_KILLS_SEED";
 /// One way to die.
 #[derive(Debug)]
 struct Round {
-    after: Duration,
+    /// After this part of the time of an undisturbed run.
+    after: f64,
     first: Signal,
     second: Option<(Duration, Signal)>,
 }
@@ -41,8 +42,8 @@ impl Round {
             (mixed ^ (mixed >> 31)) % below
         };
         let signals = [Signal::INT, Signal::TERM];
-        let within = if random(4) == 0 { SET_UP_WITHIN } else { WITHIN };
-        let after = Duration::from_micros(random(within.as_micros() as u64));
+        let within = if random(4) == 0 { SET_UP } else { 1.0 };
+        let after = within * random(1 << 32) as f64 / (1_u64 << 32) as f64;
         let mut either = || signals[random(2) as usize];
         let (once, again) = (either(), either());
         let gap = Duration::from_micros(random(60_000));
@@ -55,14 +56,15 @@ impl Round {
         Self { after, first, second }
     }
 
-    /// Carries it out; says what is wrong, if anything is.
-    fn play(&self, sut: &str) -> Result<&'static str, String> {
+    /// Carries it out, where an undisturbed run takes so long; says what is wrong, if anything is.
+    fn play(&self, sut: &str, undisturbed: Duration) -> Result<&'static str, String> {
         let began = Instant::now();
-        let mut victim = Victim::start(&["--sut", sut, "--case", "1.1-1.3"]);
-        while began.elapsed() < self.after && !victim.traces.hold_namespace_of(victim.pid()) {
+        let after = undisturbed.mul_f64(self.after);
+        let mut victim = start(sut);
+        while began.elapsed() < after && !victim.traces.hold_namespace_of(victim.pid()) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(self.after.saturating_sub(began.elapsed()));
+        std::thread::sleep(after.saturating_sub(began.elapsed()));
         victim.traces.hold_namespace_of(victim.pid());
         victim.send(self.first);
         if let Some((gap, again)) = self.second {
@@ -94,6 +96,22 @@ impl Round {
     }
 }
 
+fn start(sut: &str) -> Victim {
+    Victim::start(&["--sut", sut, "--case", "1.1-1.3"])
+}
+
+/// How long a run takes that nobody disturbs, beside as many others as there will be.
+fn undisturbed(sut: &str) -> Duration {
+    let began = Instant::now();
+    let mut victims: Vec<Victim> = (0..AT_ONCE).map(|_| start(sut)).collect();
+    for victim in &mut victims {
+        victim.traces.hold_namespace_of(victim.pid());
+        let status = victim.wait();
+        assert!(status.success(), "{status}\n{}", victim.said());
+    }
+    began.elapsed()
+}
+
 #[test]
 fn fifty_random_kills_leave_nothing_and_can_be_judged() {
     let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as u64;
@@ -103,6 +121,9 @@ fn fifty_random_kills_leave_nothing_and_can_be_judged() {
     // A daemon that goes where only the guardian finds it.
     let stray = "(env -i setsid sleep 304 >/dev/null 2>&1 &)\nexec \"$0\" \"$@\"";
     let profile = profile(folder.path(), stray);
+    let sut = profile.to_str().unwrap();
+    let undisturbed = undisturbed(sut);
+    println!("an undisturbed run takes {undisturbed:?}");
     let next = AtomicU64::new(0);
     let outcomes = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -114,7 +135,7 @@ fn fifty_random_kills_leave_nothing_and_can_be_judged() {
                         return;
                     }
                     let round = Round::new(seed, number);
-                    let played = std::panic::catch_unwind(|| round.play(profile.to_str().unwrap()));
+                    let played = std::panic::catch_unwind(|| round.play(sut, undisturbed));
                     let outcome = played.unwrap_or_else(|_| Err("something is left, see above".into()));
                     println!("{number}: {round:?}: {outcome:?}");
                     outcomes.lock().unwrap().push((round, outcome));

@@ -12,14 +12,15 @@ use serde_json::json;
 /// The schema that the suite has for our own program.
 pub(crate) const SCHEMA: &str = include_str!("../../sinsp/schema/sinsp-events.json");
 
-/// Our own program on Debian 12's driver of 2022 and on sid's, sysdig on the former, and sinsp-example on both; and two of these
+/// Our own program on Debian 12's driver of 2022 and on sid's, sysdig and sinsp-example on both; and our own and sinsp-example
 /// on Debian 13's.
-pub(crate) const RUNS: [(&str, &[u8]); 7] = [
+pub(crate) const RUNS: [(&str, &[u8]); 8] = [
     ("API 1", include_bytes!("api-1.jsonl.zst")),
     ("API 8", include_bytes!("api-8.jsonl.zst")),
     ("sysdig", include_bytes!("sysdig.jsonl.zst")),
     ("sinsp-example", include_bytes!("sinsp-example.jsonl.zst")),
     ("sinsp-example 0.23", include_bytes!("sinsp-example-0.23.jsonl.zst")),
+    ("sysdig 0.41", include_bytes!("sysdig-0.41.jsonl.zst")),
     ("API 8, schema 3", include_bytes!("api-8-schema-3.jsonl.zst")),
     ("sinsp-example 0.20", include_bytes!("sinsp-example-0.20.jsonl.zst")),
 ];
@@ -118,7 +119,7 @@ fn a_direction_is_missed_where_the_program_has_one() {
     let reading = Reading { before: 0, realtime: 0, after: 0 };
     let schema = Schema::parse(schema(SinspFormat::SinspExample)).unwrap();
     let translator = Translator::aligned(SinspFormat::SinspExample, schema, Alignment::new(reading));
-    for (index, has_one, alike) in [(3, true, "nothing"), (4, false, "res="), (6, true, "res=")] {
+    for (index, has_one, alike) in [(3, true, "nothing"), (4, false, "res="), (7, true, "res=")] {
         let (_, records) = load(RUNS[index].1);
         let lines = records.iter().filter_map(|record| match &record.event {
             Event::Sinsp(SinspSaid::Event(event)) if event.line.get("evt.category").is_none() => {

@@ -19,7 +19,7 @@ pub(crate) fn program(workspace: &Workspace, debian: &str) -> anyhow::Result<Pat
         let paths = SOURCES.map(|name| workspace.root.join("kmod/sinsp-events").join(name));
         library.build("sinsp-events", &paths, &["main.cc"], &sources)?;
     }
-    library.launcher(workspace, "sinsp-events", "cargo xtask kmod events")
+    library.launcher("sinsp-events", "cargo xtask kmod events")
 }
 
 /// All sources in one text, so that any change shows.

@@ -32,7 +32,7 @@ pub(super) fn program(workspace: &Workspace, debian: &str, checkout: Option<&Pat
         let from = source.display().to_string();
         library.build("sinsp-example", &sources(&source)?, &["test.cpp", "util.cpp"], &from)?;
     }
-    library.launcher(workspace, "sinsp-example", "cargo xtask kmod example")
+    library.launcher("sinsp-example", "cargo xtask kmod example")
 }
 
 /// The files in a folder of sources.

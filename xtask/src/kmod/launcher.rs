@@ -2,16 +2,25 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 /// Writes a script that can be run, and the folder that it lies in.
-pub(super) fn put_script(path: &Path, text: &str) -> anyhow::Result<()> {
+fn put_script(path: &Path, text: &str) -> anyhow::Result<()> {
     let shown = || path.display().to_string();
     fs::create_dir_all(path.parent().unwrap_or(path)).with_context(shown)?;
     fs::write(path, text).with_context(shown)?;
     fs::set_permissions(path, Permissions::from_mode(0o755)).with_context(shown)
+}
+
+/// Writes `script` as what starts the program of one release, whose folder `place` is, and returns its path; and beside that
+/// folder, one that starts that of the release which fits the loaded module, and says of a missing one that `command` builds it.
+pub(super) fn put(place: &Path, program: &str, command: &str, script: &str) -> anyhow::Result<PathBuf> {
+    put_script(&place.with_file_name(program), &fitting_the_module(program, command))?;
+    let path = place.join(program);
+    put_script(&path, script)?;
+    Ok(path)
 }
 
 /// Starts `program`, a path in `root`, by the loader of that root: it takes that one's libraries and nothing of this system's.
@@ -25,7 +34,7 @@ pub(super) fn started_by_its_loader(root: &Path, program: &str) -> String {
 
 /// Starts that build of `program`, one a release in a folder beside the script, whose library speaks the interface of the
 /// module that is loaded; `command` builds it.
-pub(super) fn fitting_the_module(program: &str, command: &str) -> String {
+fn fitting_the_module(program: &str, command: &str) -> String {
     format!(
         r#"#!/bin/sh
 case "$(cat /sys/module/scap/version 2>/dev/null)" in

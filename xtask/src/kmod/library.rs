@@ -116,12 +116,9 @@ impl Library {
 
     /// A script that starts the program; beside it, one that starts that of the release which fits the loaded module,
     /// and says of a missing one which `command` builds it.
-    pub(super) fn launcher(&self, workspace: &Workspace, program: &str, command: &str) -> anyhow::Result<PathBuf> {
-        let fitting = launcher::fitting_the_module(program, command);
-        launcher::put_script(&workspace.root.join("target/kmod/sinsp").join(program), &fitting)?;
-        let script = self.place.join(program);
-        launcher::put_script(&script, &launcher::started_by_its_loader(&self.root, &format!("work/{program}")))?;
-        Ok(script)
+    pub(super) fn launcher(&self, program: &str, command: &str) -> anyhow::Result<PathBuf> {
+        let script = launcher::started_by_its_loader(&self.root, &format!("work/{program}"));
+        launcher::put(&self.place, program, command, &script)
     }
 
     fn stamp(&self, program: &str) -> PathBuf {

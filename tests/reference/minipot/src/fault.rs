@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     BatchesReports,
     /// The master forwards 10 reports, then no more
     GoesQuiet,
-    /// The master keeps each report back for 0.4 s, and stops without forwarding those
+    /// The master keeps each report back for 0.8 s, and stops without forwarding those
     DropsAtStop,
 
     // What a report says

@@ -109,7 +109,7 @@ impl Master {
                     Some(Fault::BatchesReports) => {
                         self.waiting.first().map_or(now + Duration::from_secs(3), |(due, _)| *due)
                     }
-                    Some(Fault::DropsAtStop) => now + Duration::from_millis(400),
+                    Some(Fault::DropsAtStop) => now + Duration::from_millis(800),
                     _ => now,
                 };
                 self.waiting.push((due, report));

@@ -84,7 +84,7 @@ impl Fault {
             Self::WrongAddress => line.param("addr").is_some_and(|param| param["value"].get("endpoint").is_some()),
             Self::WrongBacklog => number("backlog").is_some(),
             Self::DroppedParameter => line.params() > 1 && line.name() != "execve",
-            Self::WrongField => line.has_field("proc.name") || line.has_field("container.id"),
+            Self::WrongField => FIELDS.iter().any(|(name, _)| line.has_field(name)),
             Self::Invented | Self::Reordered => true,
             // What not every program tells of every event.
             _ if matches!(line.name(), "execve" | "clone") => false,
@@ -150,12 +150,18 @@ impl Fault {
             Self::DroppedField => line.remove("cpu"),
             Self::ExtraField => line.set_text("colour", "red"),
             Self::WrongType => line.set_text("cpu", "0"),
-            Self::WrongField if line.has_field("proc.name") => line.set_field("proc.name", "other"),
-            Self::WrongField => line.set_field("container.id", "3f4e5d6c7b8a"),
+            Self::WrongField => {
+                if let Some((name, other)) = FIELDS.iter().find(|(name, _)| line.has_field(name)) {
+                    line.set_field(name, other);
+                }
+            }
             _ => {}
         }
     }
 }
+
+/// Fields that stand beside the same in the rest of the line, and something else that they may say: one program has this, another that.
+const FIELDS: [(&str, &str); 3] = [("proc.name", "other"), ("container.id", "3f4e5d6c7b8a"), ("evt.arg.res", "other")];
 
 fn told(tuple: &Value) -> String {
     match tuple.get("path").and_then(Value::as_str) {
