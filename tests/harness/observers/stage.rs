@@ -56,7 +56,8 @@ pub(super) fn alone_with<F: FnOnce()>(environment: &[(&str, &str)], body: F) {
     output.read_to_string(&mut text).unwrap();
     print!("{text}");
     assert!(status.is_some(), "{name} took longer than {DEADLINE:?}");
-    assert!(status.unwrap().success() && text.contains("1 passed"), "{name} failed, see above");
+    let panic = text.lines().skip_while(|line| !line.contains("panicked at ")).take(6).collect::<Vec<_>>().join("\n");
+    assert!(status.unwrap().success() && text.contains("1 passed"), "{name} failed: {panic}");
 }
 
 /// Runs the body in a process and a namespace of its own.

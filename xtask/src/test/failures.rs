@@ -12,7 +12,8 @@ const IN_ALL: usize = 120;
 /// The panics of tests that failed, a heading with its name before those of each.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    /// Within what libtest prints between `failures:` and the result.
+    /// Within what libtest prints from `failures:` on; the next program of tests ends that. A result does not: a test may print
+    /// that of one of its own.
     within: bool,
     /// Of the panic that is being told, so many lines are still wanted.
     wanted: usize,
@@ -39,7 +40,7 @@ impl Failures {
     fn take(&mut self, line: &str) {
         match line {
             "failures:" => self.within = true,
-            _ if line.starts_with("test result: ") => self.within = false,
+            _ if line.starts_with("running ") && line.trim_end_matches('s').ends_with(" test") => self.within = false,
             _ if !self.within => return,
             _ => {}
         }
@@ -74,7 +75,7 @@ impl Failures {
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "running 2 tests
+    const OUTPUT: &str = "running 4 tests
 test good ... ok
 test bad ... FAILED
 
@@ -93,11 +94,22 @@ note: Some details are omitted
 ---- worse stdout ----
 Error: \"it returned this\"
 
+---- worst stdout ----
+running 1 test
+failures:
+    its_own
+test result: FAILED. 0 passed; 1 failed
+thread 'worst' (8) panicked at tests/bad.rs:9:9:
+its_own failed: thread 'its_own' panicked
+
 failures:
     bad
     worse
+    worst
 
-test result: FAILED. 1 passed; 2 failed
+test result: FAILED. 1 passed; 3 failed
+
+running 1 test
 thread 'later' panicked at no test
 ";
 
@@ -113,6 +125,9 @@ thread 'later' panicked at no test
             "    left: 1",
             "   right: 2",
             "worse:",
+            "worst:",
+            "  thread 'worst' (8) panicked at tests/bad.rs:9:9:",
+            "  its_own failed: thread 'its_own' panicked",
         ];
         assert_eq!(failures.lines(), told);
     }

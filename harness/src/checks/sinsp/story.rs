@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use portwitness_kmod::Versions;
+
 use super::calls::{Expected, Generation, WATCHED, expected};
 use super::event::{Seen, title};
 use super::params::told;
 use super::watched::losses;
-use portwitness_kmod::Versions;
-
 use crate::checks::Slice;
 use crate::history::{BEGINS, Capture, Event, SinspSaid, Statement};
 
