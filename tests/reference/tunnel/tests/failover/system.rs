@@ -83,13 +83,28 @@ impl System {
 
     /// Makes client `id` active and waits until the ports that this closes are open again. Gives the trigger back.
     pub(crate) fn settle_on(&self, id: u8) -> TcpStream {
-        let trigger = self.trigger(id);
         let standby = 3 - id;
-        let closed =
+        let ports =
             [self.server_port(1), self.server_port(2), self.client_port(standby, 1), self.client_port(standby, 2)];
-        let _ = closed.map(wait_closed);
-        let _ = closed.map(wait_open);
+        let before = ports.map(|port| self.reopened(port));
+        let trigger = self.trigger(id);
+        for (port, before) in ports.into_iter().zip(before) {
+            // By the log: whoever gets no CPU for a second does not see the port closed.
+            let start = Instant::now();
+            while self.reopened(port) == before {
+                assert!(start.elapsed() < 2 * SOON, "{port} did not reopen in time");
+                thread::sleep(Duration::from_millis(5));
+            }
+            wait_open(port);
+        }
         trigger
+    }
+
+    /// How often a port was opened again, as the process says that it belongs to.
+    fn reopened(&self, port: SocketAddr) -> usize {
+        let said = format!("reopened {port} ");
+        let logs = ["server", "client1", "client2"].map(|name| std::fs::read_to_string(self.logs.path().join(name)));
+        logs.into_iter().map(|log| log.unwrap().matches(&said).count()).sum()
     }
 
     /// Sends the first data to client `id`, and takes its echo.
