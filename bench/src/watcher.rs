@@ -34,7 +34,7 @@ pub(crate) enum Watcher {
 }
 
 /// How long a peer may take to attach.
-const ATTACH: Duration = Duration::from_secs(30);
+const ATTACH: Duration = Duration::from_secs(120);
 
 /// The calls that portwitness records, as far as strace and the kernel know them all.
 const CALLS: &[&str] = &["listen", "bind", "connect", "accept", "accept4", "close", "dup2", "dup3", "shutdown"];
