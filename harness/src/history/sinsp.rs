@@ -87,7 +87,7 @@ pub struct Capture {
     /// The interface of the driver, as the driver says: `1.0.0`, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
-    /// The version of its events: `4.1.0`, say; not in histories of before there was a driver whose API told too little.
+    /// The version of its events: `4.1.0`, say. Older histories lack it: of the drivers that were known then the API told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
     /// The version of the library, where the program tells it.

@@ -105,7 +105,6 @@ fn undisturbed(sut: &str) -> Duration {
     let began = Instant::now();
     let mut victims: Vec<Victim> = (0..AT_ONCE).map(|_| start(sut)).collect();
     for victim in &mut victims {
-        victim.traces.hold_namespace_of(victim.pid());
         let status = victim.wait();
         assert!(status.success(), "{status}\n{}", victim.said());
     }

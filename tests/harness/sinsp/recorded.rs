@@ -140,6 +140,58 @@ fn a_direction_is_missed_where_the_program_has_one() {
     }
 }
 
+/// sysdig 0.41 alone does not say of an enter that it has not failed; whoever says nothing of an exit is wrong.
+#[test]
+fn whether_a_call_failed_is_missed_where_the_program_says_it() {
+    let reading = Reading { before: 0, realtime: 0, after: 0 };
+    let schema = Schema::parse(schema(SinspFormat::Sysdig)).unwrap();
+    let translator = Translator::aligned(SinspFormat::Sysdig, schema, Alignment::new(reading));
+    for (index, is_newer) in [(2, false), (5, true)] {
+        let (_, records) = load(RUNS[index].1);
+        let mut looked_at = [0, 0];
+        for record in &records {
+            let Event::Sinsp(SinspSaid::Event(event)) = &record.event else { continue };
+            let mut line = event.line.clone();
+            line["evt.failed"] = serde_json::Value::Null;
+            let enters = line["evt.dir"] == ">";
+            let SinspSaid::Event(read) = translator.said(line.to_string().as_bytes()) else { panic!("{line}") };
+            assert_eq!(read.flaws.is_empty(), is_newer && enters, "{line}: {:?}", read.flaws);
+            looked_at[usize::from(enters)] += 1;
+        }
+        assert!(looked_at.iter().all(|count| *count > 5), "{looked_at:?}");
+    }
+}
+
+/// The schema decides, where it was recorded: one API has had two of them.
+#[test]
+fn a_stream_is_judged_by_the_schema_of_its_driver() {
+    for (index, schema, word, says) in [
+        (6, Some("3.5.0"), "pass", ""),
+        (6, Some("4.1.0"), "fail", ""),
+        (6, None, "fail", ""),
+        (6, Some("9.0.0"), "unknown", "which events a driver of API 8.0.3, schema 9.0.0 gives is not known"),
+        (1, None, "pass", ""),
+        (1, Some("3.5.0"), "fail", ""),
+    ] {
+        let (run, mut records) = load(RUNS[index].1);
+        for record in &mut records {
+            if let Event::Sinsp(SinspSaid::Started(capture)) = &mut record.event {
+                capture.schema = schema.map(str::to_owned);
+            }
+        }
+        let judgement = judged(&History::new(run, records));
+        assert_eq!(judgement.cases.len(), 10);
+        for case in &judgement.cases {
+            let verdict = case.verdict.to_string();
+            assert!(
+                case.verdict.word() == word && verdict.contains(says),
+                "{} by {schema:?}: {verdict}",
+                RUNS[index].0
+            );
+        }
+    }
+}
+
 /// Which records are left out.
 type Picks = fn(&Event) -> bool;
 
